@@ -77,6 +77,17 @@ CANDIDATES = pa.schema(
         ("note", pa.string()),
     ]
 )
+SCORES = pa.schema(
+    [
+        ("page_id", pa.string()),
+        ("shard", pa.string()),
+        ("row", pa.int64()),
+        ("url", pa.string()),
+        ("score", pa.float64()),
+        ("chars", pa.int64()),
+        ("classifier_id", pa.string()),
+    ]
+)
 DECISIONS = pa.schema(
     [
         ("page_id", pa.string()),
@@ -96,6 +107,7 @@ TABLES: dict[str, pa.Schema] = {
     "labels": LABELS,
     "judgments": JUDGMENTS,
     "candidates": CANDIDATES,
+    "scores": SCORES,
     "decisions": DECISIONS,
 }
 

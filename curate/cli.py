@@ -1,0 +1,385 @@
+"""The command line. Heavy imports stay inside the commands: `curate --help` answers at once."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curate import __version__
+from curate.errors import BadInput, CurateError, did_you_mean
+
+if TYPE_CHECKING:
+    from curate.config import Opened
+    from curate.pipeline import Line, Result
+
+STAGES = ("sample", "label", "tune", "score", "distill", "filter", "report")
+WAITING = 3
+"""Exit code when people must label more pages before the run can go on."""
+
+
+class Commands(click.Group):
+    """Commands in the order of the work, with the nearest name for a wrong one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        order = ["new", "run", "status", *STAGES, "judge", "sql"]
+        return [name for name in order if name in self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            raise BadInput(f"curate: no command {cmd_name!r}{did_you_mean(cmd_name, self.commands)}")
+        return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="curate")
+def cli() -> None:
+    """People label a few hundred web pages; curate tunes an LLM judge on them, distills it into a cheap classifier, and
+    filters the corpus, with the evidence for each step.
+
+    Begin with `curate run pipelines/demo.yaml`, or with `curate new NAME` for a pipeline of your own.
+    """
+
+
+def pipeline_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The pipeline file and the overrides that every command takes."""
+    function = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a setting, as in judge.page_chars=2000.",
+    )(function)
+    return click.argument("pipeline", type=click.Path(path_type=Path))(function)
+
+
+@cli.command()
+@pipeline_argument
+@click.option("--until", metavar="STAGE", default="report", help="Last stage to run.")
+@click.option(
+    "--from",
+    "first",
+    metavar="STAGE",
+    default="",
+    help="Run this stage and the later ones again, also where they are fresh.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would run, with calls and cost, and do nothing.")
+def run(pipeline: Path, overrides: tuple[str, ...], until: str, first: str, dry_run: bool) -> None:
+    """Run all stages of a pipeline that are not fresh.
+
+    Exits with 3 when people must label more pages first; the last line says which command, and how many.
+    """
+    from curate.config import open_pipeline
+
+    _known_stage("--until", until)
+    _known_stage("--from", first)
+    opened = open_pipeline(pipeline, overrides)
+    if dry_run:
+        _show_plan(opened, until, first)
+        return
+    _run(opened, until=until, first=first)
+
+
+def _run(opened: "Opened", *, until: str, first: str = "") -> None:
+    from curate import pipeline as pipelines
+    from curate.progress import for_terminal
+
+    progress = for_terminal()
+    result = pipelines.run(opened, progress=progress, until=until, first=first, on_line=_show_line)
+    if result.missing_labels:
+        click.echo(f"\nStopped before tune: {pipelines.next_step(opened, result.missing_labels)}")
+        sys.exit(WAITING)
+    _show_end(opened, result, until)
+
+
+@cli.command()
+@pipeline_argument
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(pipeline: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say which stages are fresh, which must run, and how many labels there are."""
+    from curate import pipeline as pipelines
+    from curate.config import open_pipeline
+
+    opened = open_pipeline(pipeline, overrides)
+    lines = pipelines.plan(opened)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"workspace": str(opened.workspace), "stages": [pipelines.line_dict(line) for line in lines]}, indent=2
+            )
+        )
+        return
+    click.echo(f"{opened.pipeline.name}: workspace {opened.workspace}")
+    for line in lines:
+        _show_line(line)
+    _show_labels(opened)
+
+
+def _show_labels(opened: "Opened") -> None:
+    from curate import pipeline as pipelines
+    from curate.stages import label
+
+    record = pipelines.fresh_records(opened).records.get("label")
+    if record is None:
+        return
+    found = label.Report(**record["report"])
+    raters = ", ".join(f"{name} {n}" for name, n in found.raters.items())
+    click.echo(f"labels: {found.labelled_pages} pages ({raters})")
+    if not found.enough:
+        click.echo(pipelines.next_step(opened, found))
+
+
+@cli.command()
+@click.argument("query")
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", help="How the answer is printed."
+)
+def sql(query: str, pipeline: Path, form: str) -> None:
+    """Ask the tables of a pipeline with SQL (DuckDB): pages, labels, judgments, candidates, scores, decisions."""
+    from curate import pipeline as pipelines
+    from curate.config import open_pipeline
+
+    opened = open_pipeline(pipeline)
+    pipelines.workspace_path(opened)
+    work = pipelines.fresh_records(opened)
+    _show_table(work.store.sql(query, scopes=work.scopes()), form)
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--like", default="quality", show_default=True, help="The pipeline and rubric to copy.")
+def new(name: str, like: str) -> None:
+    """Copy a pipeline and its rubric as pipelines/NAME.yaml and rubrics/NAME.md, to start from."""
+    from curate.templates import copy_pair
+
+    for path in copy_pair(name, like, Path.cwd()):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: edit both, then `curate run pipelines/{name}.yaml --dry-run`")
+
+
+@cli.command()
+@pipeline_argument
+@click.option("--rater", default="", help="Your name, as it is stored with your labels.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; others than loopback need the link with its token.",
+)
+@click.option("--port", default=0, help="Port; 0 takes a free one.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option("--count", is_flag=True, help="Only take over label files and count.")
+def label(
+    pipeline: Path, overrides: tuple[str, ...], rater: str, host: str, port: int, no_browser: bool, count: bool
+) -> None:
+    """Open the labelling page in the browser. Labels are stored one by one as they are given."""
+    from curate import pipeline as pipelines
+    from curate.config import open_pipeline
+    from curate.progress import for_terminal
+
+    opened = open_pipeline(pipeline, overrides)
+    result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=_show_line)
+    if not count:
+        from curate.web.desk import PipelineDesk
+        from curate.web.app import serve
+
+        desk = PipelineDesk(opened)
+        serve(
+            desk,
+            host=host,
+            port=port,
+            rater=rater,
+            open_browser=not no_browser,
+            on_ready=lambda url: click.echo(f"label here: {url} (Ctrl-C ends)"),
+        )
+        result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=_show_line)
+    from curate.stages import label as stage
+
+    found = stage.Report(**result.records["label"]["report"])
+    click.echo(
+        pipelines.next_step(opened, found)
+        if not found.enough
+        else f"enough labels: `curate run {pipeline}` goes on with tune"
+    )
+
+
+def _stage_command(stage: str, words: str) -> click.Command:
+    @pipeline_argument
+    @click.option("--again", is_flag=True, help="Run it also where it is fresh.")
+    def command(pipeline: Path, overrides: tuple[str, ...], again: bool) -> None:
+        from curate import pipeline as pipelines
+        from curate.config import open_pipeline
+
+        opened = open_pipeline(pipeline, overrides)
+        for line in pipelines.plan(opened, until=stage)[:-1]:
+            if line.state != "fresh":
+                raise BadInput(
+                    f"curate {stage}: stage {line.stage} comes before and {line.state}; run `curate run {pipeline} --until {stage}`"
+                )
+        _run(opened, until=stage, first=stage if again else "")
+
+    command.__doc__ = words
+    return click.command(name=stage)(command)
+
+
+for _stage, _words in {
+    "sample": "Draw pages from the corpus, group near-duplicates, and seal a test set.",
+    "tune": "Find the answer form and the instruction with which the model agrees best with people.",
+    "score": "Let the frozen judge say something of every sampled page.",
+    "distill": "Train the classifier on the judge's scores and calibrate it on human labels.",
+    "filter": "Score the corpus with the classifier and write the kept shards.",
+    "report": "Open the sealed test and write report.html and report.json.",
+}.items():
+    cli.add_command(_stage_command(_stage, _words))
+
+
+@cli.command()
+@pipeline_argument
+@click.argument("texts", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--untuned", is_flag=True, help="Ask the untuned judge instead.")
+@click.option("--show-prompt", is_flag=True, help="Print the messages and ask nothing.")
+def judge(
+    pipeline: Path, overrides: tuple[str, ...], texts: tuple[Path, ...], untuned: bool, show_prompt: bool
+) -> None:
+    """Ask the tuned judge about text files (or standard input), one JSON line each."""
+    from curate import judge as judges
+    from curate import pipeline as pipelines
+    from curate.config import open_pipeline
+    from curate.schema import page_id
+
+    work = pipelines.fresh_records(open_pipeline(pipeline, overrides))
+    if "tune" not in work.records:
+        raise BadInput(f"curate judge: there is no tuned judge yet; run `curate run {pipeline} --until tune`")
+    frozen = work.judge("untuned" if untuned else "tuned")
+    from curate.progress import for_terminal
+
+    work.models.progress = for_terminal()
+    with work.models:
+        for name, text in _texts(texts):
+            asked = judges.requests(frozen, text)
+            if show_prompt:
+                click.echo(json.dumps([r.messages for r in asked], ensure_ascii=False, indent=2))
+                continue
+            complete = work.models.judge().for_("judge").complete
+            said = judges.read(frozen, page_id(text), [complete(r) for r in asked])
+            click.echo(json.dumps({"file": name, **said.row()}, ensure_ascii=False))
+
+
+def _texts(paths: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+    if not paths:
+        yield "-", sys.stdin.buffer.read().decode("utf-8", "replace")
+    for path in paths:
+        try:
+            yield str(path), path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _known_stage(option: str, stage: str) -> None:
+    if stage and stage not in STAGES:
+        raise BadInput(f"{option}: no stage {stage!r}{did_you_mean(stage, STAGES)}")
+
+
+def _show_line(line: "Line") -> None:
+    from curate.progress import duration
+
+    state = f"{line.state} in {duration(line.seconds)}" if line.state == "done" else line.state
+    spent = f", ${line.usd:,.4f}" if line.state == "done" and line.usd else ""
+    click.echo(f"{line.stage:8} {state}{spent}{': ' if line.words else ''}{line.words}")
+
+
+def _show_plan(opened: "Opened", until: str, first: str) -> None:
+    from curate import pipeline as pipelines
+
+    lines = pipelines.plan(opened, until=until, first=first)
+    for line in lines:
+        _show_line(line)
+    calls = sum(line.calls for line in lines)
+    usd = None if any(line.usd is None and line.calls for line in lines) else sum(line.usd or 0 for line in lines)
+    if calls:
+        click.echo(
+            f"in all at most {calls:,} calls, "
+            + (
+                "cost unknown: set judge.input_usd_per_million and judge.output_usd_per_million"
+                if usd is None
+                else f"about ${usd:,.2f}"
+            )
+        )
+    if any(line.state == "needs labels" for line in lines):
+        _show_labels(opened)
+
+
+def _show_end(opened: "Opened", result: "Result", until: str) -> None:
+    if all(line.state == "fresh" for line in result.lines):
+        click.echo("nothing to do: every stage is fresh")
+    if until != "report":
+        return
+    from curate.stages.report import as_text
+
+    click.echo()
+    click.echo(as_text(result.records["report"]["report"], result.records["filter"]["report"]))
+    click.echo(f"\nreport  {opened.workspace / result.records['report']['report']['html']}")
+    click.echo(f"kept    {opened.workspace / result.records['filter']['report']['folder']}")
+
+
+def _show_table(table: Any, form: str) -> None:
+    rows = table.to_pylist()
+    if form == "json":
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
+    elif form == "csv":
+        import csv
+
+        writer = csv.DictWriter(sys.stdout, table.column_names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        shown = Table(*table.column_names)
+        for row in rows[:200]:
+            shown.add_row(*(_cell(row[name]) for name in table.column_names))
+        Console().print(shown)
+        click.echo(f"{len(rows):,} rows" + (", 200 shown (--format csv for all)" if len(rows) > 200 else ""))
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split()).replace("[", "\\[")
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+@contextmanager
+def _edge() -> Iterator[None]:
+    """Errors that a user can act on become one line and an exit code; a bug keeps its traceback."""
+    try:
+        yield
+    except CurateError as error:
+        click.echo(f"curate: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("curate: stopped; what was paid for is kept, the same command goes on from here", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def main() -> None:
+    """The `curate` command."""
+    signal.signal(signal.SIGTERM, _terminated)
+    with _edge():
+        cli.main(standalone_mode=False)
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

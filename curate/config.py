@@ -1,0 +1,274 @@
+"""A pipeline file: which rubric, which pages, which model, and the settings of the seven stages."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from curate import rubric as rubrics
+from curate.errors import BadInput, did_you_mean
+from curate.rubric import Rubric
+from curate.sources import Shard, Source, shards
+from curate.stages.distill import Settings as DistillSettings
+from curate.stages.filter import Settings as FilterSettings
+from curate.stages.label import Settings as LabelSettings
+from curate.stages.report import Settings as ReportSettings
+from curate.stages.sample import Settings as SampleSettings
+from curate.stages.score import Settings as ScoreSettings
+from curate.stages.tune import Settings as TuneSettings
+
+STAGES = ("sample", "label", "tune", "score", "distill", "filter", "report")
+
+
+class Local(BaseModel):
+    """An embedded model of the user's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gguf: str = ""
+    """Path of a GGUF file; empty: the weights that the model's name stands for."""
+    context_tokens: int = Field(2048, gt=255)
+    """Longest prompt and reply together, in tokens."""
+    threads: int | None = Field(None, gt=0)
+    """Threads; null: as many as there are cores."""
+
+
+class JudgeSettings(BaseModel):
+    """The model that judges, and the model that proposes instructions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "local/qwen2.5-coder-0.5b"
+    """LiteLLM model string (`hosted_vllm/NAME`, `openai/NAME`, `anthropic/NAME`, ...) or `local/NAME`, embedded."""
+    local: Local = Local()
+    """Settings of an embedded model."""
+    api_base: str = ""
+    """URL of the model server, where the provider is not the default one."""
+    api_key_env: str = ""
+    """Environment variable that holds the key; empty: the provider's usual one."""
+    page_chars: int = Field(3000, gt=50)
+    """Characters of a page that the judge is shown."""
+    logprobs: bool = True
+    """Ask for the probabilities of the answer. Set to false where the provider has none."""
+    concurrency: int = Field(16, gt=0)
+    """Calls in flight."""
+    timeout_seconds: float = Field(120, gt=0)
+    """Longest wait for one reply."""
+    retries: int = Field(5, ge=0)
+    """Further tries of a call that failed for a passing reason."""
+    input_usd_per_million: float | None = Field(None, ge=0)
+    """Price of a million prompt tokens; null: LiteLLM's own table, 0 for local and own servers."""
+    output_usd_per_million: float | None = Field(None, ge=0)
+    """Price of a million reply tokens."""
+    reflection_model: str = ""
+    """LiteLLM model string for tune.reflection=model; empty: the judge's own model."""
+    reflection_api_base: str = ""
+    """Its server, where it is not the default one."""
+    reflection_api_key_env: str = ""
+    """Its key's environment variable."""
+
+
+class Pipeline(BaseModel):
+    """One pipeline file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """The pipeline's name: lower-case letters, digits, - and _."""
+    rubric: str
+    """Path of the rubric, relative to the pipeline file."""
+    workspace: str = ""
+    """Folder of everything that is made, relative to the pipeline file; empty: runs/<name> beside the pipelines folder."""
+    budget_usd: float | None = Field(None, ge=0)
+    """Hard stop: no call is made that could spend more than this in the workspace; null: no limit."""
+    source: Source
+    """Where pages come from."""
+    judge: JudgeSettings = JudgeSettings()
+    """The model."""
+    sample: SampleSettings = SampleSettings()
+    """Stage 1."""
+    label: LabelSettings = LabelSettings()
+    """Stage 2."""
+    tune: TuneSettings = TuneSettings()
+    """Stage 3."""
+    score: ScoreSettings = ScoreSettings()
+    """Stage 4."""
+    distill: DistillSettings = DistillSettings()
+    """Stage 5."""
+    filter: FilterSettings = FilterSettings()
+    """Stage 6."""
+    report: ReportSettings = ReportSettings()
+    """Stage 7."""
+
+    @model_validator(mode="after")
+    def _reflection(self) -> Self:
+        if self.tune.reflection == "notes" and self.judge.reflection_model:
+            raise ValueError(
+                "judge.reflection_model: is set, but tune.reflection is notes; set tune.reflection: model, or leave the model out"
+            )
+        return self
+
+
+class Opened(BaseModel):
+    """A pipeline with everything it names found and checked."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    file: Path
+    pipeline: Pipeline
+    rubric: Rubric
+    workspace: Path
+    shards: list[Shard]
+    labels: tuple[Source, list[Shard]] | None
+    corpus: tuple[Source, list[Shard]]
+
+
+def read(file: Path, overrides: Sequence[str] = ()) -> Pipeline:
+    """Read a pipeline file and apply `a.b=c` overrides. Raises BadInput with file, key, value and what is allowed."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        near = did_you_mean(file.stem, [p.stem for p in file.parent.glob("*.yaml")]) if file.parent.is_dir() else ""
+        raise BadInput(
+            f"{file}: pipeline file cannot be read ({getattr(error, 'strerror', None) or error}){near}"
+        ) from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{file}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{file}: must hold keys and values (got {type(values).__name__})")
+    for item in overrides:
+        _override(values, item)
+    _check_keys(file, values, Pipeline, "")
+    try:
+        return Pipeline.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(f"{file}: {rubrics.first_problem(error)}") from error
+
+
+def open_pipeline(file: Path, overrides: Sequence[str] = ()) -> Opened:
+    """Read a pipeline file and check all that it names: rubric, sources, columns, keys. Nothing is written."""
+    pipeline = read(file, overrides)
+    below = file.absolute().parent
+    rubric = rubrics.load(_path(below, pipeline.rubric))
+    try:
+        own = shards(pipeline.source, below=below)
+        labels = _labels(pipeline, below, own)
+        corpus = (
+            (pipeline.filter.source, shards(pipeline.filter.source, below=below))
+            if pipeline.filter.source
+            else (pipeline.source, own)
+        )
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}") from error
+    _check_model(file, pipeline)
+    root = below.parent if below.name == "pipelines" else below
+    workspace = _path(below, pipeline.workspace) if pipeline.workspace else root / "runs" / pipeline.name
+    return Opened(
+        file=file, pipeline=pipeline, rubric=rubric, workspace=workspace, shards=own, labels=labels, corpus=corpus
+    )
+
+
+def _path(below: Path, given: str) -> Path:
+    return below / Path(given).expanduser()
+
+
+def _labels(pipeline: Pipeline, below: Path, own: list[Shard]) -> tuple[Source, list[Shard]] | None:
+    wanted = pipeline.label.labels_from
+    if wanted is None:
+        return None
+    if not wanted.path:
+        source, found = pipeline.source, own
+    else:
+        column = wanted.column or wanted.match
+        text = {"text": column, "url": "", "page_id": ""}[wanted.match]
+        source = Source(
+            path=wanted.path,
+            text=text,
+            url=column if wanted.match == "url" else "",
+            id=column if wanted.match == "page_id" else "",
+        )
+        found = shards(source, below=below)
+    for key in ("level", "rater", "note", "criteria"):
+        name = getattr(wanted, key)
+        if name:
+            _check_column(f"label.labels_from.{key}", name, source, found[0])
+    if wanted.match == "url" and not source.url:
+        raise BadInput("label.labels_from.match: url needs source.url, the column of the URL")
+    return source, found
+
+
+def _check_column(key: str, name: str, source: Source, shard: Shard) -> None:
+    from curate.sources import columns_of
+
+    names = columns_of(source, shard)
+    if names and name not in names:
+        raise BadInput(f"{key}: {shard.path} has no column {name!r}{did_you_mean(name, names)}")
+
+
+def _check_model(file: Path, pipeline: Pipeline) -> None:
+    from curate.local_llm import CATALOGUE
+
+    judge = pipeline.judge
+    for key, model in (("judge.model", judge.model), ("judge.reflection_model", judge.reflection_model)):
+        if model.startswith("local/") and not judge.local.gguf and model.removeprefix("local/") not in CATALOGUE:
+            known = [f"local/{name}" for name in CATALOGUE]
+            raise BadInput(
+                f"{file}: {key}: no embedded model {model!r}{did_you_mean(model, known)}; for a file of your own set judge.local.gguf"
+            )
+        if model and "/" not in model:
+            raise BadInput(
+                f"{file}: {key}: must be provider/name, such as hosted_vllm/{model} or openai/{model} (got {model!r})"
+            )
+    if judge.local.gguf and not _path(file.absolute().parent, judge.local.gguf).is_file():
+        raise BadInput(f"{file}: judge.local.gguf: no such file (got {judge.local.gguf!r})")
+    for key in ("api_key_env", "reflection_api_key_env"):
+        name = getattr(judge, key)
+        if name and not os.environ.get(name):
+            raise BadInput(f"{file}: judge.{key}: the environment variable {name} is not set")
+
+
+def _override(values: dict[str, Any], item: str) -> None:
+    key, equals, text = item.partition("=")
+    if not equals or not key.strip():
+        raise BadInput(f"--set {item}: must be key=value, such as --set judge.page_chars=2000")
+    at: Any = values
+    *parents, last = key.strip().split(".")
+    for i, part in enumerate(parents):
+        if at.get(part) is None:
+            at[part] = {}
+        at = at[part]
+        if not isinstance(at, dict):
+            raise BadInput(f"--set {item}: {'.'.join(parents[: i + 1])} is a value, it has no key {last!r} below it")
+    try:
+        at[last] = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError as error:
+        raise BadInput(f"--set {item}: the value is not YAML ({' '.join(str(error).split())[:80]})") from error
+
+
+def _check_keys(file: Path, values: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
+    """Unknown keys get a line of their own with the nearest known one: pydantic names the key but no other."""
+    for key, value in values.items():
+        if key not in model.model_fields:
+            raise BadInput(f"{file}: {where}{key}: no such key{did_you_mean(str(key), model.model_fields)}")
+        inner = _model_in(model.model_fields[key].annotation)
+        if inner is not None and isinstance(value, dict):
+            _check_keys(file, value, inner, f"{where}{key}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for part in getattr(annotation, "__args__", ()) if (m := _model_in(part)) is not None), None)
+
+
+def stage_between(first: str, last: str) -> tuple[str, ...]:
+    """The stages from `first` to `last`."""
+    return STAGES[STAGES.index(first) : STAGES.index(last) + 1]
+
+
+Stage = Literal["sample", "label", "tune", "score", "distill", "filter", "report"]

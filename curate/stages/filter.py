@@ -1,0 +1,316 @@
+"""filter: the classifier scores the whole corpus, and the pages worth keeping are written as shards of their own."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from curate.classifier import PageClassifier, Threshold, threshold_for
+from curate.embed import Embedder
+from curate.engines.local import map_shards
+from curate.errors import BadInput
+from curate.progress import Progress, Task
+from curate.schema import DECISIONS, SCORES, fingerprint
+from curate.sources import Batch, Shard, Source, read, source_fingerprint
+from curate.store import Store, whole
+
+KEPT, BELOW, NO_TEXT, DUPLICATE = "kept", "below the threshold", "no text", "exact duplicate of an earlier page"
+OWN_COLUMNS = ("curate_page_id", "curate_score", "curate_tier")
+
+
+class Settings(BaseModel):
+    """Settings of `filter`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Source | None = None
+    """The corpus to filter; null: the pipeline's source."""
+    aim: str = "f1"
+    """How the threshold is chosen on held-out human labels: `f1`, `precision>=0.9`, `recall>=0.9`; or `threshold=0.5`, given."""
+    tiers: list[float] = [0.2, 0.4, 0.6, 0.8]
+    """Probabilities of being worth keeping at which the next tier begins: these five bands by default."""
+    drop_duplicates: bool = True
+    """Keep only the first of pages with the same text."""
+    by: list[str] = []
+    """Columns of the corpus by whose values the report counts what was kept."""
+    workers: int = Field(1, gt=0)
+    """Processes that score shards."""
+
+    @field_validator("aim")
+    @classmethod
+    def _known_aim(cls, aim: str) -> str:
+        if not re.fullmatch(r"f1|(precision>=|recall>=|threshold=)(0?\.\d+|[01]|1\.0+)", aim):
+            raise ValueError(f"aim: must be f1, precision>=0.9, recall>=0.9 or threshold=0.5 (got {aim!r})")
+        return aim
+
+    @field_validator("tiers")
+    @classmethod
+    def _ascending(cls, tiers: list[float]) -> list[float]:
+        if tiers != sorted(set(tiers)) or any(not 0 < t < 1 for t in tiers):
+            raise ValueError(f"tiers must be ascending probabilities between 0 and 1 (got {tiers})")
+        return tiers
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was kept, and why the rest went."""
+
+    pages: int
+    kept: int
+    chars: int
+    kept_chars: int
+    reasons: dict[str, int]
+    tiers: dict[str, int]
+    by: dict[str, dict[str, list[int]]]
+    threshold: dict[str, Any]
+    histogram: list[int]
+    shards: int
+    folder: str
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the stage's record."""
+        return asdict(self)
+
+
+def run(
+    store: Store,
+    settings: Settings,
+    *,
+    source: Source,
+    shards: Sequence[Shard],
+    classifier_id: str,
+    embedder: str,
+    max_tokens: int,
+    name: str,
+    progress: Progress,
+) -> Report:
+    """Score every page once (resumed by batch), decide, and write `kept/<name>/`. A new threshold embeds nothing again."""
+    _check_columns(settings, source, shards)
+    classifier = PageClassifier.load(store.root / "classifiers" / classifier_id)
+    threshold = _threshold(store, settings, classifier_id)
+    scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)))
+    total = sum(s.rows or 0 for s in shards) if all(s.rows is not None for s in shards) else None
+    with progress.task("filter: scoring pages", total) as task:
+        if settings.workers == 1:
+            work: Callable[[Shard], int] = partial(
+                _score_shard, store, source, scope, classifier, _lazily(embedder, max_tokens), task
+            )
+        else:
+            work = partial(_score_alone, str(store.root), source, scope, classifier_id, embedder, max_tokens)
+        for _, count in map_shards(work, shards, workers=settings.workers):
+            task.advance(count)
+    decisions = _decide(store, settings, scope, threshold, classifier_id)
+    by: dict[str, dict[str, list[int]]] = {column: {} for column in settings.by}
+    with progress.task("filter: writing shards", len(shards)) as task:
+        for shard in shards:
+            rows = decisions.get(shard.name, DECISIONS.empty_table())
+            store.append("decisions", rows, scope=name, part=shard.name)
+            _write_kept(store.root / "kept" / name / _kept_name(shard), source, shard, rows, by)
+            task.advance()
+    return _report(store, settings, name, threshold, by, len(shards))
+
+
+def _lazily(embedder: str, max_tokens: int) -> Callable[[], Embedder]:
+    """The embedder, loaded when the first page needs it: a new threshold needs none."""
+    made: list[Embedder] = []
+
+    def give() -> Embedder:
+        if not made:
+            made.append(Embedder(embedder, max_tokens=max_tokens))
+        return made[0]
+
+    return give
+
+
+def _score_alone(
+    root: str, source: Source, scope: str, classifier_id: str, embedder: str, max_tokens: int, shard: Shard
+) -> int:
+    """One shard in a process of its own."""
+    classifier = PageClassifier.load(Path(root) / "classifiers" / classifier_id)
+    return _score_shard(Store(Path(root)), source, scope, classifier, _lazily(embedder, max_tokens), None, shard) or (
+        shard.rows or 0
+    )
+
+
+def _score_shard(
+    store: Store,
+    source: Source,
+    scope: str,
+    classifier: PageClassifier,
+    embedder: Callable[[], Embedder],
+    task: Task | None,
+    shard: Shard,
+) -> int:
+    """Score a shard batch by batch; a batch whose part is there is passed over. Progress is told to `task`."""
+    for batch in read(source, shard):
+        part = f"{shard.name}-{batch.first_row:012d}"
+        if not (store.folder("scores", scope) / f"part-{part}.parquet").exists():
+            store.append("scores", _scored(batch, classifier, embedder), scope=scope, part=part)
+        if task:
+            task.advance(len(batch.text))
+    return 0
+
+
+def _scored(batch: Batch, classifier: PageClassifier, embedder: Callable[[], Embedder]) -> pa.Table:
+    held = [i for i, text in enumerate(batch.text) if text.strip()]
+    scores = np.full(len(batch.text), np.nan)
+    if held:
+        texts = [batch.text[i] for i in held]
+        vectors = embedder().embed(texts) if classifier.needs_embedding else None
+        scores[held] = classifier.probability_of(classifier.predict_texts(texts, vectors))
+    n = len(batch.text)
+    columns = {
+        "page_id": batch.page_id,
+        "shard": [batch.shard.name] * n,
+        "row": range(batch.first_row, batch.first_row + n),
+        "url": batch.url,
+        "score": pa.array(scores, pa.float64(), from_pandas=True),
+        "chars": [len(text) for text in batch.text],
+        "classifier_id": [classifier.id] * n,
+    }
+    return pa.table(columns, schema=SCORES)
+
+
+def _threshold(store: Store, settings: Settings, classifier_id: str) -> Threshold:
+    """The threshold for the aim, on the held-out predictions of human-labelled train and val pages."""
+    held = pq.read_table(store.root / "classifiers" / f"{classifier_id}.held_out.parquet").to_pydict()
+    values, keep = np.array(held["probability"]), np.array(held["keep"], bool)
+    if not settings.aim.startswith("threshold="):
+        return threshold_for(values, keep, aim=settings.aim)
+    value = float(settings.aim.removeprefix("threshold="))
+    above = values >= value
+    return Threshold(
+        value, settings.aim, True, len(values), int(above.sum()), int(keep.sum()), int((above & keep).sum())
+    )
+
+
+def _decide(
+    store: Store, settings: Settings, scope: str, threshold: Threshold, classifier_id: str
+) -> dict[str, pa.Table]:
+    """Decisions by shard, in row order. Duplicates are found over the whole corpus: the first by shard and row stays."""
+    first = "row_number() OVER (PARTITION BY page_id ORDER BY shard, row) > 1" if settings.drop_duplicates else "false"
+    tier = " + ".join(["0", *(f"(score >= {t})::INT" for t in settings.tiers)])
+    table = store.sql(
+        f"""
+        WITH marked AS (SELECT *, {first} AS again FROM scores),
+             reasoned AS (
+               SELECT *, CASE WHEN score IS NULL THEN '{NO_TEXT}' WHEN again THEN '{DUPLICATE}'
+                              WHEN score < ? THEN '{BELOW}' ELSE '{KEPT}' END AS reason FROM marked)
+        SELECT page_id, shard, row, url, score, ({tier})::INT AS tier, reason = '{KEPT}' AS keep, reason, chars,
+               '{classifier_id}' AS classifier_id
+        FROM reasoned ORDER BY shard, row
+        """,
+        [threshold.value],
+        scopes={"scores": scope},
+    ).cast(DECISIONS)
+    names = table.column("shard").to_numpy(zero_copy_only=False)
+    edges = np.flatnonzero(np.r_[True, names[1:] != names[:-1], True]) if len(names) else np.array([], int)
+    return {str(names[a]): table.slice(a, b - a) for a, b in pairwise(edges)}
+
+
+def _kept_name(shard: Shard) -> str:
+    """The input shard's name, as Parquet."""
+    stem = shard.name
+    for suffix in (".parquet", ".zst", ".gz", ".jsonl", ".ndjson", ".json"):
+        stem = stem.removesuffix(suffix)
+    return f"{stem}.parquet" if shard.format == "parquet" else f"{shard.name}.parquet"
+
+
+def _write_kept(
+    path: Path, source: Source, shard: Shard, decisions: pa.Table, by: dict[str, dict[str, list[int]]]
+) -> None:
+    """The kept rows with all columns they came with, and page id, score and tier beside them."""
+    keep = np.array(decisions.column("keep").to_pylist(), bool)
+    schema = _schema_of(source, shard)
+    extra = [("curate_page_id", pa.string()), ("curate_score", pa.float64()), ("curate_tier", pa.int32())]
+    out = pa.schema([f for f in schema if f.name not in OWN_COLUMNS] + [pa.field(n, t) for n, t in extra])
+    with whole(path) as temporary, pq.ParquetWriter(temporary, out, compression="zstd") as writer:
+        for batch in read(source, shard):
+            rows = slice(batch.first_row, batch.first_row + len(batch.text))
+            mask = keep[rows]
+            _count_by(by, batch.table, mask)
+            chosen = decisions.slice(batch.first_row, len(batch.text)).filter(pa.array(mask))
+            writer.write_table(_joined(batch.table.filter(pa.array(mask)), chosen, out))
+
+
+def _joined(table: pa.Table, chosen: pa.Table, out: pa.Schema) -> pa.Table:
+    own = dict(zip(OWN_COLUMNS, ("page_id", "score", "tier"), strict=True))
+    columns = []
+    for wanted in out:
+        if wanted.name in own:
+            columns.append(chosen.column(own[wanted.name]).cast(wanted.type))
+        elif wanted.name in table.column_names:
+            columns.append(table.column(wanted.name).cast(wanted.type))
+        else:
+            columns.append(pa.nulls(table.num_rows, wanted.type))
+    return pa.table(columns, schema=out)
+
+
+def _schema_of(source: Source, shard: Shard) -> pa.Schema:
+    """The shard's columns; a JSONL file may bring new ones in any batch."""
+    if shard.format == "parquet":
+        return pq.read_schema(shard.path).remove_metadata()
+    schemas = (batch.table.schema for batch in read(source, shard))
+    return pa.unify_schemas(list(schemas), promote_options="permissive")
+
+
+def _count_by(by: dict[str, dict[str, list[int]]], table: pa.Table, mask: np.ndarray) -> None:
+    for column, counts in by.items():
+        for value, keep in zip(table.column(column).to_pylist(), mask, strict=True):
+            pair = counts.setdefault("(none)" if value is None else str(value), [0, 0])
+            pair[0] += 1
+            pair[1] += int(keep)
+
+
+def _check_columns(settings: Settings, source: Source, shards: Sequence[Shard]) -> None:
+    from curate.errors import did_you_mean
+    from curate.sources import columns_of
+
+    names = columns_of(source, shards[0])
+    for column in settings.by:
+        if column not in names:
+            raise BadInput(f"filter.by: {shards[0].path} has no column {column!r}{did_you_mean(column, names)}")
+
+
+def _report(
+    store: Store, settings: Settings, name: str, threshold: Threshold, by: dict[str, dict[str, list[int]]], shards: int
+) -> Report:
+    scopes = {"decisions": name}
+    rows = store.sql(
+        "SELECT reason, tier, count(*) AS n, sum(chars)::BIGINT AS chars FROM decisions GROUP BY ALL", scopes=scopes
+    ).to_pylist()
+    bins = store.sql(
+        "SELECT least(floor(score * 20), 19)::INT AS bin, count(*) AS n FROM decisions WHERE score IS NOT NULL GROUP BY ALL",
+        scopes=scopes,
+    ).to_pylist()
+    reasons: Counter[str] = Counter()
+    tiers: Counter[str] = Counter()
+    for row in rows:
+        reasons[row["reason"]] += row["n"]
+        if row["reason"] != NO_TEXT:
+            tiers[str(row["tier"])] += row["n"]
+    found = {row["bin"]: row["n"] for row in bins}
+    return Report(
+        pages=sum(reasons.values()),
+        kept=reasons[KEPT],
+        chars=sum(row["chars"] or 0 for row in rows),
+        kept_chars=sum(row["chars"] or 0 for row in rows if row["reason"] == KEPT),
+        reasons=dict(reasons.most_common()),
+        tiers={str(t): tiers[str(t)] for t in range(len(settings.tiers) + 1)},
+        by=by,
+        threshold={**asdict(threshold), "precision": threshold.precision, "recall": threshold.recall},
+        histogram=[found.get(i, 0) for i in range(20)],
+        shards=shards,
+        folder=str(Path("kept") / name),
+        notes=[threshold.note] if threshold.note else [],
+    )
