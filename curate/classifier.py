@@ -337,7 +337,8 @@ class LexicalBaseline:
         self.random_state = random_state
 
     def fit(self, texts: Sequence[str], truth: npt.ArrayLike, groups: Sequence[str] | None = None) -> "LexicalBaseline":
-        """Fit to labels (n,) of bool. With enough of them `c_` is chosen by AUC over inner folds (by group, if given).
+        """Fit to labels (n,) of bool. With enough of them `c_` is chosen over inner folds (by group, if given), as in
+        `choose`.
 
         Raises BadInput when the labels are all the same or no text has a word.
         """
@@ -375,7 +376,9 @@ class LexicalBaseline:
             for c, scores in found.items():
                 weights, bias = self._fit(matrix[~held], labels[~held], c)
                 scores[held] = matrix[held] @ weights + bias
-        return max(found, key=lambda c: (np.nanmean(_by_fold(found[c], labels.astype(float), fold_of)[0]), -c))
+        truth = labels.astype(np.float64)
+        tried = [(("words",), c, *_by_fold(_sigmoid(scores), truth, fold_of)) for c, scores in found.items()]
+        return next(row.c for row in ranked_choices(tried, "auc") if row.chosen)
 
 
 def calibration_of(score: npt.ArrayLike, truth: npt.ArrayLike) -> Calibration:
@@ -521,7 +524,7 @@ def choose(
             classifier = PageClassifier(embedder_id="", features=names, c=c, random_state=random_state)
             scores = classifier.out_of_fold(features, p, groups, folds=folds, sample_weight=weight)
             tried.append((tuple(names), c, *_by_fold(scores, measured, fold_of)))
-    return _ranked(tried, metric)
+    return ranked_choices(tried, metric)
 
 
 def _by_fold(scores: Array, measured: Array, fold_of: npt.NDArray[np.int64]) -> tuple[Array, Array]:
@@ -538,7 +541,8 @@ def _by_fold(scores: Array, measured: Array, fold_of: npt.NDArray[np.int64]) -> 
     return np.array(aucs, dtype=np.float64), np.array(losses, dtype=np.float64)
 
 
-def _ranked(tried: Sequence[tuple[tuple[str, ...], float, Array, Array]], metric: Metric) -> list[Choice]:
+def ranked_choices(tried: Sequence[tuple[tuple[str, ...], float, Array, Array]], metric: Metric) -> list[Choice]:
+    """The rows of settings with their AUCs and log losses by fold, best first; see `choose` for which one is chosen."""
     values = [aucs if metric == "auc" else -losses for _, _, aucs, losses in tried]
     if all(np.isnan(value).all() for value in values):
         raise BadInput("choose: no fold has pages of both classes; label more pages or use fewer folds")
@@ -562,11 +566,10 @@ def _mean(values: Array) -> tuple[float, float]:
 
 def _logistic(x: Any, y: Any, weight: Array, *, c: float, random_state: int) -> tuple[Array, float]:
     """Coefficients (d,) and intercept of a logistic regression; columns that no row uses get 0 and cost nothing."""
-    from scipy.sparse import issparse
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    used = np.unique(x.indices) if issparse(x) else np.arange(x.shape[1])
+    used = np.unique(x.indices) if hasattr(x, "indices") else np.arange(x.shape[1])
     model = LogisticRegression(C=c, max_iter=5000, random_state=random_state)
     # The products are small: on a busy machine BLAS threads that wait for each other made this 30 times slower.
     with threadpool_limits(1):
@@ -658,9 +661,9 @@ def _array_hash(array: npt.NDArray[Any]) -> str:
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInput(
             f"{path}: is missing or damaged ({type(error).__name__}); distill the classifier again"
         ) from error

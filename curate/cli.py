@@ -186,8 +186,8 @@ def label(
     opened = open_pipeline(pipeline, overrides)
     result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=_show_line)
     if not count:
-        from curate.web.desk import PipelineDesk
         from curate.web.app import serve
+        from curate.web.desk import PipelineDesk
 
         desk = PipelineDesk(opened)
         serve(

@@ -109,8 +109,8 @@ def nearest_level(truth_level: ArrayLike) -> NDArray[np.int64]:
 
 
 def worth_keeping(truth_level: ArrayLike, keep: int) -> NDArray[np.bool_]:
-    """Whether people hold each page worth keeping: the nearest level to their mean is `keep` or above. This is the only
-    place where a mean of raters becomes keep or drop; on a binary scale it is the majority, a tie drops."""
+    """Whether people hold each page worth keeping: the nearest level to their mean is `keep` or above. On a
+    binary scale that is the majority; a tie drops."""
     return nearest_level(truth_level) >= keep
 
 

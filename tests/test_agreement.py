@@ -27,7 +27,7 @@ def test_alpha_of_the_published_four_observers(metric, published):
 
 @pytest.mark.parametrize(("metric", "published"), [("nominal", 0.691), ("interval", 0.811)])
 def test_alpha_of_the_published_three_coders(metric, published):
-    coders = [".....3412113 3.3", "1.213343......." + ".", "..21344.2113 3.4"]
+    coders = [".....3412113 3.3", "1.213343........", "..21344.2113 3.4"]
     coders = [row.replace(" ", "")[:15] for row in coders]
     assert round(krippendorff_alpha(rated(coders), metric=metric).value, 3) == published
 
@@ -36,6 +36,12 @@ def test_alpha_of_two_raters_by_hand():
     # Coincidences: 0-0 4, 0-1 and 1-0 1 each, 1-1 2; totals 5 and 3 of 8. Observed 2/8, expected 2*15/(8*7).
     ratings = rated(["0011", "0001"])
     assert krippendorff_alpha(ratings, metric="nominal").value == pytest.approx(1 - (2 / 8) / (30 / 56))
+
+
+def test_alpha_of_uneven_numbers_by_hand():
+    ratings = [("u", "x", 0), ("u", "y", 0), ("v", "x", 0), ("v", "y", 10), ("w", "x", 1), ("w", "y", 1)]
+    observed, expected = 2 * 100 / 6, 2 * (3 * 2 * 1 + 3 * 1 * 100 + 2 * 1 * 81) / (6 * 5)
+    assert krippendorff_alpha(ratings, metric="interval").value == pytest.approx(1 - observed / expected)
 
 
 def test_alpha_counts_last_values_and_does_not_care_for_order_or_lonely_units():

@@ -5,13 +5,13 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from curate.embed import EmbeddingCache, Embedder
+
+from curate.embed import Embedder, EmbeddingCache
 from curate.errors import BadInput
 from curate.schema import page_id
 
@@ -25,8 +25,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    yield Embedder(max_tokens=64, batch_pages=2, bf16=False)
+def embedder() -> Embedder:
+    return Embedder(max_tokens=64, batch_pages=2, bf16=False)
 
 
 def test_vectors_are_of_unit_length_and_in_the_order_of_the_texts(embedder: Embedder) -> None:
@@ -89,7 +89,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         _ = Embedder("package:no-such-model").id
     with pytest.raises(BadInput, match="no folder or hub name"):
         _ = Embedder("./nothing/here/at/all").id
-    with pytest.raises(BadInput, match="no .safetensors weights"):
+    with pytest.raises(BadInput, match=r"no \.safetensors weights"):
         Embedder(str(tmp_path)).embed(["a"])
     with pytest.raises(BadInput, match="at most 512"):
         Embedder(max_tokens=513).embed(["a"])
@@ -97,12 +97,18 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 def test_a_hub_name_that_cannot_be_reached_says_so(tmp_path: Path) -> None:
     code = "from curate.embed import Embedder; Embedder('example/none').embed(['a'])"
-    env = {"PATH": "", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": ":".join(p for p in sys.path if p)}
+    env = {
+        "PATH": "",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": ":".join(p for p in sys.path if p),
+    }
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("curate.errors.CurateError: embedder: example/none could not be fetched from the hub"), last
 
 
+@pytest.mark.slow
 def test_a_packaged_model_is_silent_and_calls_nobody() -> None:
     code = """
 import sys, warnings
@@ -147,9 +153,7 @@ def test_vectors_of_other_settings_do_not_mix(embedder: Embedder, tmp_path: Path
     assert (one != two).any()
 
 
-def test_the_cache_writes_bounded_parts(
-    embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_writes_bounded_parts(embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.embed.PART_PAGES", 2)
     EmbeddingCache(tmp_path).get_many(ids(TEXTS), TEXTS, embedder)
     assert sorted(len(pq.read_table(path)) for path in tmp_path.rglob("*.parquet")) == [1, 2, 2]

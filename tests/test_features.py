@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 import pytest
-from curate.errors import BadInput
-from curate.features import READ_CHARS, SHAPE_NAMES, Features, features_of, hashed_ngrams, shape_features, shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from curate.errors import BadInput
+from curate.features import READ_CHARS, SHAPE_NAMES, Features, features_of, hashed_ngrams, shape_features, shapes
 
 
 def shape(text: str) -> dict[str, float]:
@@ -33,7 +34,9 @@ def test_an_empty_page_has_zeros() -> None:
 
 
 def test_shape_names_count_what_they_say() -> None:
-    page = "THE cat sat.\n- one item here now\n1. see www.example.org/x now please\nTHE cat sat.\nif (a[0] == {}) { b; }"
+    page = (
+        "THE cat sat.\n- one item here now\n1. see www.example.org/x now please\nTHE cat sat.\nif (a[0] == {}) { b; }"
+    )
     got = shape(page)
     assert got["log_lines"] == pytest.approx(np.log1p(5))
     assert got["list_line_share"] == pytest.approx(2 / 5)

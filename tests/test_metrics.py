@@ -219,6 +219,7 @@ def test_a_perfect_score_is_not_certain():
     assert m.bootstrap(m.accuracy, [truth, truth]).low == pytest.approx(m.wilson(54, 54).low)
     assert m.bootstrap(m.recall, [truth, truth]).low == pytest.approx(m.wilson(12, 12).low)
     assert m.bootstrap(m.accuracy, [truth, truth], groups=truth).low == pytest.approx(m.wilson(2, 2).low)
+    assert m.bootstrap(m.accuracy, [truth, truth], level=0.8).low == pytest.approx(m.wilson(54, 54, level=0.8).low)
     assert m.bootstrap(m.auc, [truth, np.zeros(54)]).low < 0.3
     assert str(m.bootstrap(m.kappa, [truth, truth])) == "1.00 [no interval]"
 
