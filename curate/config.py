@@ -1,19 +1,20 @@
 """A pipeline file: which rubric, which pages, which model, and the settings of the seven stages."""
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from curate import rubric as rubrics
 from curate.errors import BadInput, did_you_mean
 from curate.rubric import Rubric
-from curate.sources import Shard, Source, shards
+from curate.sources import Shard, Source, columns_of, no_column, shards
 from curate.stages.distill import Settings as DistillSettings
 from curate.stages.filter import Settings as FilterSettings
+from curate.stages.label import LabelFile
 from curate.stages.label import Settings as LabelSettings
 from curate.stages.report import Settings as ReportSettings
 from curate.stages.sample import Settings as SampleSettings
@@ -129,43 +130,47 @@ class Opened(BaseModel):
 def read(file: Path, overrides: Sequence[str] = ()) -> Pipeline:
     """Read a pipeline file and apply `a.b=c` overrides. Raises BadInput with file, key, value and what is allowed."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         near = did_you_mean(file.stem, [p.stem for p in file.parent.glob("*.yaml")]) if file.parent.is_dir() else ""
         raise BadInput(
             f"{file}: pipeline file cannot be read ({getattr(error, 'strerror', None) or error}){near}"
         ) from error
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{file}: is not YAML: {' '.join(str(error).split())}") from error
+        values = rubrics.parse_yaml(text)
+    except ValueError as error:
+        raise BadInput(f"{file}: is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise BadInput(f"{file}: must hold keys and values (got {type(values).__name__})")
     for item in overrides:
         _override(values, item)
-    _check_keys(file, values, Pipeline, "")
+    rubrics.check_keys(file, values, Pipeline)
     try:
-        return Pipeline.model_validate(values)
+        return Pipeline.model_validate(values, strict=True)
     except ValidationError as error:
         raise BadInput(f"{file}: {rubrics.first_problem(error)}") from error
 
 
 def open_pipeline(file: Path, overrides: Sequence[str] = ()) -> Opened:
-    """Read a pipeline file and check all that it names: rubric, sources, columns, keys. Nothing is written."""
+    """Read a pipeline file and check all that it names: rubric, model, keys, sources, columns. Nothing is written."""
     pipeline = read(file, overrides)
     below = file.absolute().parent
+    if not _path(below, pipeline.rubric).is_file():
+        raise BadInput(
+            f"{file}: rubric: no such file (got {pipeline.rubric!r}; looked for it beside the pipeline file)"
+        )
     rubric = rubrics.load(_path(below, pipeline.rubric))
+    _check_model(file, pipeline)
     try:
         own = shards(pipeline.source, below=below)
-        labels = _labels(pipeline, below, own)
-        corpus = (
-            (pipeline.filter.source, shards(pipeline.filter.source, below=below))
-            if pipeline.filter.source
-            else (pipeline.source, own)
-        )
+        labels = _labels(pipeline, rubric, below, own)
+        corpus = (pipeline.source, own)
+        if pipeline.filter.source:
+            corpus = (pipeline.filter.source, shards(pipeline.filter.source, below=below, key="filter.source"))
+        for name in pipeline.filter.by:
+            _check_column("filter.by", name, *corpus)
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from error
-    _check_model(file, pipeline)
     root = below.parent if below.name == "pipelines" else below
     workspace = _path(below, pipeline.workspace) if pipeline.workspace else root / "runs" / pipeline.name
     return Opened(
@@ -174,40 +179,43 @@ def open_pipeline(file: Path, overrides: Sequence[str] = ()) -> Opened:
 
 
 def _path(below: Path, given: str) -> Path:
-    return below / Path(given).expanduser()
+    return below / os.path.expanduser(given)
 
 
-def _labels(pipeline: Pipeline, below: Path, own: list[Shard]) -> tuple[Source, list[Shard]] | None:
+def _labels(pipeline: Pipeline, rubric: Rubric, below: Path, own: list[Shard]) -> tuple[Source, list[Shard]] | None:
     wanted = pipeline.label.labels_from
     if wanted is None:
         return None
-    if not wanted.path:
-        source, found = pipeline.source, own
-    else:
-        column = wanted.column or wanted.match
-        text = {"text": column, "url": "", "page_id": ""}[wanted.match]
-        source = Source(
-            path=wanted.path,
-            text=text,
-            url=column if wanted.match == "url" else "",
-            id=column if wanted.match == "page_id" else "",
-        )
-        found = shards(source, below=below)
+    wrong = {value: level for value, level in wanted.map.items() if level not in rubric.levels}
+    if wrong:
+        raise BadInput(f"label.labels_from.map: must name levels 0..{rubric.top} (got {wrong})")
+    if wanted.match == "url" and not pipeline.source.url:
+        raise BadInput("label.labels_from.match: url needs source.url, the column of the URL")
+    source, found = _label_file(wanted, below) if wanted.path else (pipeline.source, own)
     for key in ("level", "rater", "note", "criteria"):
         name = getattr(wanted, key)
         if name:
-            _check_column(f"label.labels_from.{key}", name, source, found[0])
-    if wanted.match == "url" and not source.url:
-        raise BadInput("label.labels_from.match: url needs source.url, the column of the URL")
+            _check_column(f"label.labels_from.{key}", name, source, found)
     return source, found
 
 
-def _check_column(key: str, name: str, source: Source, shard: Shard) -> None:
-    from curate.sources import columns_of
+def _label_file(wanted: LabelFile, below: Path) -> tuple[Source, list[Shard]]:
+    column = wanted.column or wanted.match
+    found = shards(Source(path=wanted.path, text=""), below=below, key="label.labels_from")
+    text, url, own = (column if wanted.match == match else "" for match in ("text", "url", "page_id"))
+    source = Source(path=wanted.path, text=text, url=url, id=own)
+    _check_column("label.labels_from.column", column, source, found)
+    return source, found
 
-    names = columns_of(source, shard)
-    if names and name not in names:
-        raise BadInput(f"{key}: {shard.path} has no column {name!r}{did_you_mean(name, names)}")
+
+def _check_column(key: str, name: str, source: Source, found: Sequence[Shard]) -> None:
+    """Raises BadInput when no shard has the column."""
+    known: set[str] = set()
+    for shard in found:
+        known.update(columns_of(source, shard))
+        if name in known:
+            return
+    raise BadInput(f"{key}: {no_column(found[0], name, known)}")
 
 
 def _check_model(file: Path, pipeline: Pipeline) -> None:
@@ -220,21 +228,24 @@ def _check_model(file: Path, pipeline: Pipeline) -> None:
             raise BadInput(
                 f"{file}: {key}: no embedded model {model!r}{did_you_mean(model, known)}; for a file of your own set judge.local.gguf"
             )
-        if model and "/" not in model:
+        provider, _, name = model.partition("/")
+        if (model or key == "judge.model") and not (provider and name):
             raise BadInput(
-                f"{file}: {key}: must be provider/name, such as hosted_vllm/{model} or openai/{model} (got {model!r})"
+                f"{file}: {key}: must be provider/name, such as hosted_vllm/{model or 'NAME'} or openai/{model or 'NAME'} (got {model!r})"
             )
     if judge.local.gguf and not _path(file.absolute().parent, judge.local.gguf).is_file():
         raise BadInput(f"{file}: judge.local.gguf: no such file (got {judge.local.gguf!r})")
     for key in ("api_key_env", "reflection_api_key_env"):
         name = getattr(judge, key)
+        if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise BadInput(f"{file}: judge.{key}: must be the name of an environment variable, never the key itself")
         if name and not os.environ.get(name):
             raise BadInput(f"{file}: judge.{key}: the environment variable {name} is not set")
 
 
 def _override(values: dict[str, Any], item: str) -> None:
     key, equals, text = item.partition("=")
-    if not equals or not key.strip():
+    if not equals or not all(part.strip() for part in key.split(".")):
         raise BadInput(f"--set {item}: must be key=value, such as --set judge.page_chars=2000")
     at: Any = values
     *parents, last = key.strip().split(".")
@@ -244,26 +255,14 @@ def _override(values: dict[str, Any], item: str) -> None:
         at = at[part]
         if not isinstance(at, dict):
             raise BadInput(f"--set {item}: {'.'.join(parents[: i + 1])} is a value, it has no key {last!r} below it")
+    if text.startswith("*"):  # a glob such as *.parquet, which YAML would read as an alias
+        text = f"'{text}'"
     try:
-        at[last] = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError as error:
-        raise BadInput(f"--set {item}: the value is not YAML ({' '.join(str(error).split())[:80]})") from error
-
-
-def _check_keys(file: Path, values: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
-    """Unknown keys get a line of their own with the nearest known one: pydantic names the key but no other."""
-    for key, value in values.items():
-        if key not in model.model_fields:
-            raise BadInput(f"{file}: {where}{key}: no such key{did_you_mean(str(key), model.model_fields)}")
-        inner = _model_in(model.model_fields[key].annotation)
-        if inner is not None and isinstance(value, dict):
-            _check_keys(file, value, inner, f"{where}{key}.")
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for part in getattr(annotation, "__args__", ()) if (m := _model_in(part)) is not None), None)
+        at[last] = rubrics.parse_yaml(text) if text else ""
+    except ValueError as error:
+        raise BadInput(
+            f"--set {item}: the value is not YAML ({str(error)[:80]}); quote it, as in a.b='\"text\"'"
+        ) from error
 
 
 def stage_between(first: str, last: str) -> tuple[str, ...]:

@@ -17,8 +17,10 @@ class BadInput(CurateError):
 
 
 def did_you_mean(got: str, allowed: Iterable[str]) -> str:
-    """The end of an error line: the closest allowed word if there is one, then all of them."""
+    """The end of an error line: the closest allowed word if there is one, then all of them; empty when none is allowed."""
     words = sorted(allowed)
+    if not words:
+        return ""
     close = get_close_matches(got, words, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"{hint} (allowed: {', '.join(words)})"

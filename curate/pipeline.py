@@ -199,10 +199,11 @@ class Work:
         return judges.load(self.store.root / "judges", self.record("tune")["report"][f"{which}_id"])
 
     def to_score(self) -> list[tuple[Judge, Sequence[Mapping[str, Any]]]]:
-        """The tuned judge scores the sample, the untuned one the labelled pages, for the comparison."""
+        """The tuned judge scores the sample, the untuned one the sealed labelled pages, for the comparison."""
         truth = set(self.truth())
         pages = score.chosen(self.pages(), truth, self.p.score)
-        return [(self.judge("tuned"), pages), (self.judge("untuned"), [p for p in pages if p["page_id"] in truth])]
+        sealed = [p for p in pages if p["split"] == "test" and p["page_id"] in truth]
+        return [(self.judge("tuned"), pages), (self.judge("untuned"), sealed)]
 
     def scopes(self) -> dict[str, str]:
         """Which folder of each table is the present one, for SQL."""
@@ -417,7 +418,8 @@ def _estimate(work: Work, stage: str) -> tuple[int, float | None]:
         screened = min(p.tune.screen_pages or train, train) * sum(len(judges.ORDERS.get(f, ("",))) for f in forms)
         most = max(len(judges.ORDERS.get(f, ("",))) for f in forms) if forms else 1
         searches = p.tune.max_metric_calls // (2 * p.tune.minibatch) + 1
-        calls = screened + most * (p.tune.max_metric_calls + searches * p.tune.anchors + train) + val
+        compared = (p.tune.finalists + 1) * (train + val)
+        calls = screened + most * (p.tune.max_metric_calls + searches * p.tune.anchors + compared) + val
     elif stage == "score":
         if "tune" in work.records:
             calls = sum(

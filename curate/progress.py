@@ -64,6 +64,7 @@ class Lines:
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[Task]:
         """A task whose count is logged every few seconds."""
+        self.say(f"{name}: {total:,} to do" if total else name)
         line = _LineTask(self, name, total)
         yield line
         line.finish()
@@ -96,7 +97,7 @@ class _LineTask:
         rate = self.done / seconds
         if not self.total:
             return f"{self.name}: {self.done:,}, {rate:,.1f}/s{_spend(self.lines.spent())} {self.words}".rstrip()
-        left = duration((self.total - self.done) / rate) if rate else "?"
+        left = duration(max(self.total - self.done, 0) / rate) if rate else "?"
         share = f"{self.done:,} of {self.total:,} ({self.done / self.total:.0%})"
         return f"{self.name}: {share}, {rate:,.1f}/s, {left} left{_spend(self.lines.spent())} {self.words}".rstrip()
 
@@ -120,12 +121,12 @@ class Bars:
         from rich import progress as rp
 
         columns = (
-            rp.TextColumn("{task.description}"),
+            rp.TextColumn("{task.description}", markup=False),
             rp.BarColumn(bar_width=24),
             rp.MofNCompleteColumn(),
             rp.TextColumn("{task.fields[rate]}"),
             rp.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            rp.TextColumn("{task.fields[words]}"),
+            rp.TextColumn("{task.fields[words]}", markup=False),
         )
         with rp.Progress(*columns, console=self.console, transient=False) as bars:
             yield _BarTask(self, bars, bars.add_task(name, total=total, rate="", words=""))
@@ -153,7 +154,7 @@ def for_terminal(*, spent: Callable[[], float] = lambda: 0.0) -> Bars | Lines:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: `8.2 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,7 +1,9 @@
 """Rubrics: Markdown files whose front matter says what is asked and whose prose is the instruction."""
 
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -74,10 +76,10 @@ class Rubric(BaseModel):
         if self.keep > top:
             raise ValueError(f"keep: must be one of the levels 1..{top} (got {self.keep})")
         if self.scale == "binary" and top != 1:
-            raise ValueError(f"levels: a binary scale has levels 0 and 1 (got 0..{top})")
+            raise ValueError(f"levels: must be 0 and 1 on a binary scale (got 0..{top})")
         wrong = {word: level for word, level in self.questions.kinds.items() if level not in self.levels}
         if wrong:
-            raise ValueError(f"questions.kinds: {wrong} name levels that do not exist (0..{top})")
+            raise ValueError(f"questions.kinds: must name levels 0..{top} (got {wrong})")
         return self
 
     @property
@@ -110,32 +112,97 @@ class Rubric(BaseModel):
 def load(path: Path) -> Rubric:
     """Read a rubric file. Raises BadInput with the file, the key, what it got and what is allowed."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: rubric cannot be read ({error}); give the path of a rubrics/*.md file") from error
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path}: rubric cannot be read ({why}); give the path of a rubrics/*.md file") from error
     front, prose = _split(path, text)
-    known = set(Rubric.model_fields) - {"instruction"}
-    for key in front:
-        if key not in known:
-            raise BadInput(f"{path}: {key}: no such key{did_you_mean(str(key), known)}")
+    check_keys(path, front, Rubric, hidden=("instruction",))
+    if not prose:
+        raise BadInput(f"{path}: instruction: the prose below the front matter is missing; see rubrics/stem.md")
     try:
         return Rubric.model_validate({**front, "instruction": prose})
     except ValidationError as error:
         raise BadInput(f"{path}: {first_problem(error)}") from error
 
 
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text, in which no key may stand twice and 1e-3 is a number. Raises ValueError in one line."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(" ".join(str(error).replace('in "<unicode string>", ', "in ").split())) from error
+
+
+def check_keys(
+    path: Path, values: Mapping[Any, Any], model: type[BaseModel], where: str = "", *, hidden: Collection[str] = ()
+) -> None:
+    """Raises BadInput for a key that the model does not have, with the nearest that it has: pydantic names no other."""
+    known = [name for name in model.model_fields if name not in hidden]
+    for key, value in values.items():
+        if key not in known:
+            raise BadInput(f"{path}: {where}{key}: no such key{did_you_mean(str(key), known)}")
+        annotation = model.model_fields[key].annotation
+        inner = _model_in(annotation)
+        if inner is None or not isinstance(value, dict):
+            continue
+        named = value.items() if get_origin(annotation) is dict else [("", value)]
+        for name, inside in named:
+            if isinstance(inside, dict):
+                check_keys(path, inside, inner, f"{where}{key}.{name}{'.' if name != '' else ''}")
+
+
 def first_problem(error: ValidationError) -> str:
     """The first problem of a validation as `key: what is wrong (got value)`."""
-    problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "value_error":
-        return (f"{key}: " if key else "") + str(problem["msg"]).removeprefix("Value error, ")
-    got = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:80]
-    return f"{key}: {_plain(str(problem['msg']))} (got {got})"
+    problems = error.errors(include_url=False)
+    first, key = problems[0], _key(problems[0]["loc"])
+    if first["type"] == "value_error":
+        words = str(first["msg"]).removeprefix("Value error, ")
+        last = key.rpartition(".")[2]
+        return (f"{key}: " if key else "") + words.removeprefix(f"{last}: ").removeprefix(f"{last} ")
+    if first["type"] == "missing":
+        return f"{key}: is missing"
+    if first["loc"][-1:] == ("[key]",):
+        return f"{key}: key {_plain(first)} (got key {repr(first['input'])[:80]})"
+    words = " or ".join(dict.fromkeys(_plain(p) for p in problems if _key(p["loc"]) == key))
+    return f"{key}: {words} (got {repr(first['input'])[:80]})"
 
 
-def _plain(message: str) -> str:
-    return message[:1].lower() + message[1:]
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value} stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for part in getattr(annotation, "__args__", ()) if (m := _model_in(part)) is not None), None)
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """The key as it is written in the file: pydantic adds which branch of a union it tried, and `[key]`."""
+    return ".".join(
+        str(part) for part in place if not re.fullmatch(r"str|int|float|bool|list\[.*\]|\[key\]", str(part))
+    )
+
+
+def _plain(problem: Any) -> str:
+    if problem["type"] in ("model_type", "dict_type"):
+        return "must hold keys and values"
+    return re.sub(r"^[A-Z]\w+ should ", "must ", str(problem["msg"]))
 
 
 def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
@@ -143,9 +210,9 @@ def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
     if len(pieces) < 2:
         raise BadInput(f"{path}: a rubric starts with front matter between two lines of ---; see rubrics/stem.md")
     try:
-        front = yaml.safe_load(pieces[0].removeprefix("---"))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: front matter is not YAML: {' '.join(str(error).split())}") from error
+        front = parse_yaml(pieces[0].removeprefix("---"))
+    except ValueError as error:
+        raise BadInput(f"{path}: front matter is not YAML: {error}") from error
     if not isinstance(front, dict):
         raise BadInput(f"{path}: front matter must be keys and values (got {type(front).__name__})")
     return front, "\n---".join(pieces[1:]).lstrip("-").strip()
@@ -153,7 +220,7 @@ def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
 
 def _checked_levels(levels: dict[int, str]) -> dict[int, str]:
     if sorted(levels) != list(range(len(levels))) or not 2 <= len(levels) <= 10:
-        raise ValueError(f"levels must be 0, 1, ... without gaps, 2 to 10 of them (got {sorted(levels)})")
+        raise ValueError(f"must be 0, 1, ... without gaps, 2 to 10 of them (got {sorted(levels)})")
     return dict(sorted(levels.items()))
 
 

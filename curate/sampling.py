@@ -2,8 +2,11 @@
 
 import hashlib
 import heapq
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from curate.schema import Split, fingerprint
@@ -13,6 +16,9 @@ PERMUTATIONS = 64
 SHINGLE_WORDS = 4
 MOST_WORDS = 2000
 """Words of a page that its near-duplicate signature reads."""
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Scripts written without spaces (Thai, Lao, Burmese, Khmer, Chinese, Japanese): each character counts as a word."""
+WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 
 
 def unit_hash(*parts: str) -> float:
@@ -33,6 +39,7 @@ class Draw:
     seed: str
     seen: int = 0
     duplicates: int = 0
+    """Pages that came again while they were among the drawn."""
     _heap: list[tuple[float, str]] = field(default_factory=list)
     _rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     _full: bool = False
@@ -70,7 +77,7 @@ def signature(text: str) -> Any:
     """MinHash of a page's word shingles (Broder 1997): equal signatures estimate the Jaccard similarity."""
     from datasketch import MinHash
 
-    words = text.lower().split()[:MOST_WORDS]
+    words = [found[0] for found in islice(WORD.finditer(text.lower()), MOST_WORDS)]
     last = max(len(words) - SHINGLE_WORDS + 1, 1)
     shingles = {" ".join(words[i : i + SHINGLE_WORDS]).encode("utf-8", "replace") for i in range(last)}
     mark = MinHash(num_perm=PERMUTATIONS, seed=1)
@@ -79,10 +86,15 @@ def signature(text: str) -> Any:
 
 
 def near_duplicates(pages: Sequence[Mapping[str, Any]], *, similarity: float) -> list[tuple[str, str]]:
-    """Pairs of page ids whose estimated Jaccard similarity is at least `similarity` (MinHash LSH)."""
+    """Pairs of page ids whose estimated Jaccard similarity is at least `similarity`, all of them (MinHash LSH).
+
+    Two such signatures differ in at most `apart` places, so of `apart` + 1 bands one is equal: no pair is missed.
+    """
     from datasketch import MinHashLSH
 
-    index = MinHashLSH(threshold=similarity, num_perm=PERMUTATIONS)
+    apart = PERMUTATIONS - math.ceil(similarity * PERMUTATIONS)
+    bands = max(apart + 1, 2)
+    index = MinHashLSH(num_perm=PERMUTATIONS, params=(bands, PERMUTATIONS // bands))
     marks: dict[str, Any] = {}
     pairs = []
     for page in pages:

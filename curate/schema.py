@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -127,11 +128,12 @@ def host_of(url: str | None) -> str:
     """Lower-case host of a URL, without port and leading `www.`; empty where there is none."""
     if not url:
         return ""
+    url = url.strip()
     try:
-        host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
+        host = urlsplit(url if re.match(r"([a-z][a-z0-9+.-]*:)?//", url, re.IGNORECASE) else f"//{url}").hostname or ""
     except ValueError:
         return ""
-    return host.removeprefix("www.")
+    return host.lower().removeprefix("www.").rstrip(".")
 
 
 def now() -> str:

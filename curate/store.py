@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,21 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import BadInput, CurateError, did_you_mean
-from curate.schema import TABLES, fingerprint, now
+from curate.schema import TABLES, now
 
 if TYPE_CHECKING:
     import duckdb
+
+MEND = "put the part back from a copy, or set another workspace"
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Write to the yielded `.tmp` path; on success it becomes `path` in one step, on failure it is gone.
 
-    Raises CurateError when the disk is full, naming the file.
+    Raises CurateError when the disk is full or the folder cannot be made, naming the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -38,7 +40,8 @@ def whole(path: Path) -> Iterator[Path]:
             f"{path}: could not be written ({error.strerror or error}); nothing was left behind"
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            shutil.rmtree(temporary, ignore_errors=True) if temporary.is_dir() else temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -77,12 +80,13 @@ class Store:
     def append(
         self, table: str, rows: pa.Table | Iterable[Mapping[str, Any]], *, scope: str = "", part: str = ""
     ) -> Path:
-        """Write rows as one new part of `table`, below folder `scope`; the part's name is its content's hash.
+        """Write rows as one new part of `table`, below folder `scope`; `part` names it, else it gets a name of its own.
 
-        Raises BadInput for an unknown table and CurateError when the disk is full.
+        Half a character (a lone surrogate, as a reply that was cut short may end in) is written as `?`. Raises BadInput
+        for an unknown table and CurateError when the disk is full.
         """
-        data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=_schema(table))
-        name = part or fingerprint(table, scope, data.num_rows, uuid.uuid4().hex)
+        data = rows if isinstance(rows, pa.Table) else _table(list(rows), _schema(table))
+        name = part or uuid.uuid4().hex[:16]
         return write_parquet(self.folder(table, scope) / f"part-{name}.parquet", data)
 
     def folder(self, table: str, scope: str = "") -> Path:
@@ -95,11 +99,11 @@ class Store:
         return sorted(p for p in self.folder(table, scope).rglob("part-*.parquet") if not p.name.startswith("."))
 
     def read(self, table: str, scope: str = "") -> pa.Table:
-        """The whole table in memory (an empty one where there are no parts)."""
+        """The whole table in memory (an empty one where there are no parts). Raises CurateError for a damaged part."""
         parts = self.parts(table, scope)
         if not parts:
             return _schema(table).empty_table()
-        return pa.concat_tables([pq.read_table(p, partitioning=None) for p in parts], promote_options="permissive")
+        return pa.concat_tables([_read_part(p) for p in parts], promote_options="permissive")
 
     def rows(self, table: str, scope: str = "") -> list[dict[str, Any]]:
         """The whole table as dictionaries."""
@@ -107,11 +111,15 @@ class Store:
         return rows
 
     def connect(self, scopes: Mapping[str, str] | None = None) -> "duckdb.DuckDBPyConnection":
-        """DuckDB in memory with every table as a view; `scopes` says which folder of a table is the current one."""
+        """DuckDB in memory with every table as a view; `scopes` says which folder of a table is the current one.
+
+        Raises CurateError for a damaged part.
+        """
         import duckdb
 
         connection = duckdb.connect(":memory:")
         connection.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
+        connection.execute("SET python_enable_replacements=false")  # a table's name never means a variable of ours
         for table in TABLES:
             self._view(connection, table, (scopes or {}).get(table, ""))
         return connection
@@ -125,24 +133,37 @@ class Store:
                 result = connection.sql(query, params=list(parameters))
                 return result.to_arrow_table() if result is not None else pa.table({})
             except duckdb.Error as error:
-                raise BadInput(f"sql: {str(error).splitlines()[0]} (tables: {', '.join(TABLES)})") from error
+                raise BadInput(f"sql: {_words(error)} (tables: {', '.join(TABLES)})") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Only one run at a time writes stages. Raises CurateError when another one is at work; the lock dies with it."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Only one run at a time writes stages. Raises CurateError when another one is at work; the lock dies with it.
+
+        Raises BadInput when the workspace is no folder, or one that cannot be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / ".lock").touch()
+        except OSError as error:
+            raise BadInput(f"{self.root}: the workspace cannot be written to ({error.strerror or error})") from error
         with open(self.root / ".lock", "w") as file:
             if not _take(file):
                 raise CurateError(f"{self.root}: another run is at work on this workspace; wait for it, or stop it")
             yield
 
     def _view(self, connection: "duckdb.DuckDBPyConnection", table: str, scope: str) -> None:
+        import duckdb
+
         parts = self.parts(table, scope)
         if not parts:
             connection.register(table, _schema(table).empty_table())
             return
         files = ", ".join("'" + str(p).replace("'", "''") + "'" for p in parts)
-        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}], union_by_name=true)")
+        options = "union_by_name=true, hive_partitioning=false"  # a folder named a=b adds no column
+        try:
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}], {options})")
+        except duckdb.Error as error:
+            raise CurateError(f"{self.folder(table, scope)}: {_words(error)}; {MEND}") from error
 
     def record(self, stage: str, name: str) -> dict[str, Any] | None:
         """What a finished stage wrote down under its fingerprint, or None: presence is the record."""
@@ -169,6 +190,29 @@ def _take(file: IO[str]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _table(rows: list[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except UnicodeEncodeError:
+        return pa.Table.from_pylist([{name: _encodable(row[name]) for name in row} for row in rows], schema=schema)
+
+
+def _encodable(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def _read_part(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise CurateError(f"{path}: is damaged ({' '.join(str(error).split())[:160]}); {MEND}") from error
+
+
+def _words(error: Exception) -> str:
+    """DuckDB's words in one line, without the excerpt of the query."""
+    return " ".join(str(error).split("\n\nLINE ")[0].split())
 
 
 def _schema(table: str) -> pa.Schema:

@@ -1,9 +1,10 @@
 """The pipelines and rubrics that come with curate, for `curate new`."""
 
+import os
 import re
 from pathlib import Path
 
-from curate.errors import BadInput, did_you_mean
+from curate.errors import BadInput, CurateError, did_you_mean
 from curate.store import write_text
 
 
@@ -27,12 +28,18 @@ def copy_pair(name: str, like: str, root: Path) -> list[Path]:
         raise BadInput(f"curate new: --like: no pair {like!r}{did_you_mean(like, known)}")
     targets = [root / "pipelines" / f"{name}.yaml", root / "rubrics" / f"{name}.md"]
     for target in targets:
-        if target.exists():
+        if os.path.lexists(target):
             raise BadInput(f"curate new: {target} is there already; choose another name or delete it")
     pipeline = (folder("pipelines") / f"{like}.yaml").read_text(encoding="utf-8")
     rubric = (folder("rubrics") / f"{like}.md").read_text(encoding="utf-8")
     pipeline = _renamed(pipeline, name).replace(f"rubrics/{like}.md", f"rubrics/{name}.md")
-    return [write_text(targets[0], pipeline), write_text(targets[1], _renamed(rubric, name))]
+    pipeline = pipeline.replace(f"pipelines/{like}.yaml", f"pipelines/{name}.yaml")
+    write_text(targets[1], _renamed(rubric, name))
+    try:
+        return [write_text(targets[0], pipeline), targets[1]]
+    except CurateError:
+        targets[1].unlink()
+        raise
 
 
 def _renamed(text: str, name: str) -> str:

@@ -19,6 +19,9 @@ from curate.progress import Progress
 from curate.rubric import Rubric
 from curate.store import Store, write_parquet
 
+LEAST_JUDGED = 20
+"""Pages with a level from the judge that there must be to learn from."""
+
 
 class Settings(BaseModel):
     """Settings of `distill`."""
@@ -97,8 +100,8 @@ def run(
 ) -> Report:
     """Choose features and strength by cross-validation against human labels, train on all pages, calibrate, save.
 
-    `pages` and `truth` are those of train and val: no page of the sealed test teaches. Raises CurateError when the judge
-    gave too few levels to learn from.
+    No page of the sealed test teaches, even if it is among `pages`. Raises CurateError when the judge gave too few levels
+    to learn from.
     """
     taught = _taught(store, settings, pages, judgments, truth, rubric, progress)
     embedder_id = Embedder(settings.embedder, max_tokens=settings.max_tokens).id
@@ -155,12 +158,13 @@ def _taught(
     progress: Progress,
 ) -> _Taught:
     judged = {name: row["expected"] for name, row in judgments.items() if row["status"] == "ok"}
-    chosen = sorted(
-        (p for p in pages if p["page_id"] in judged or p["page_id"] in truth), key=lambda p: str(p["page_id"])
-    )
-    if sum(p["page_id"] in judged for p in chosen) < 20:
+    open_pages = [p for p in pages if p["split"] != "test" and (p["page_id"] in judged or p["page_id"] in truth)]
+    chosen = sorted(open_pages, key=lambda p: str(p["page_id"]))
+    with_level = sum(p["page_id"] in judged for p in chosen)
+    if with_level < LEAST_JUDGED:
         raise CurateError(
-            f"distill: the judge gave a level to only {len(judged)} pages of train and val, 20 are needed; raise score.pages"
+            f"distill: the judge gave a level to only {with_level} pages of train and val, {LEAST_JUDGED} are needed; "
+            f"raise score.pages"
         )
     ids, texts = [p["page_id"] for p in chosen], [p["text"] for p in chosen]
     levels = np.array([truth.get(name, np.nan) for name in ids])

@@ -1,9 +1,11 @@
 """filter: the classifier scores the whole corpus, and the pages worth keeping are written as shards of their own."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from curate.classifier import PageClassifier, Threshold, threshold_for
 from curate.embed import Embedder
 from curate.engines.local import map_shards
-from curate.errors import BadInput
+from curate.errors import BadInput, did_you_mean
 from curate.progress import Progress, Task
 from curate.schema import DECISIONS, SCORES, fingerprint
-from curate.sources import Batch, Shard, Source, read, source_fingerprint
+from curate.sources import Batch, Shard, Source, columns_of, read, source_fingerprint
 from curate.store import Store, whole
 
 KEPT, BELOW, NO_TEXT, DUPLICATE = "kept", "below the threshold", "no text", "exact duplicate of an earlier page"
@@ -94,19 +96,25 @@ def run(
     name: str,
     progress: Progress,
 ) -> Report:
-    """Score every page once (resumed by batch), decide, and write `kept/<name>/`. A new threshold embeds nothing again."""
+    """Score every page once (resumed where it stopped), decide, and write `kept/<name>/`. A new threshold embeds nothing
+    again.
+
+    Raises BadInput when no shard has a column of `by`, CurateError when a shard is damaged or the disk is full.
+    """
     _check_columns(settings, source, shards)
     classifier = PageClassifier.load(store.root / "classifiers" / classifier_id)
     threshold = _threshold(store, settings, classifier_id)
     scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)))
+    _sweep(store.folder("scores", scope), store.folder("decisions", name), store.root / "kept" / name)
+    done = _scored_rows(store, scope)
     total = sum(s.rows or 0 for s in shards) if all(s.rows is not None for s in shards) else None
     with progress.task("filter: scoring pages", total) as task:
         if settings.workers == 1:
             work: Callable[[Shard], int] = partial(
-                _score_shard, store, source, scope, classifier, _lazily(embedder, max_tokens), task
+                _score_shard, store, source, scope, done, classifier, _lazily(embedder, max_tokens, classifier), task
             )
         else:
-            work = partial(_score_alone, str(store.root), source, scope, classifier_id, embedder, max_tokens)
+            work = partial(_score_alone, str(store.root), source, scope, done, classifier_id, embedder, max_tokens)
         for _, count in map_shards(work, shards, workers=settings.workers):
             task.advance(count)
     decisions = _decide(store, settings, scope, threshold, classifier_id)
@@ -120,45 +128,91 @@ def run(
     return _report(store, settings, name, threshold, by, len(shards))
 
 
-def _lazily(embedder: str, max_tokens: int) -> Callable[[], Embedder]:
-    """The embedder, loaded when the first page needs it: a new threshold needs none."""
+def _lazily(embedder: str, max_tokens: int, classifier: PageClassifier) -> Callable[[], Embedder]:
+    """The embedder, loaded when the first page needs it: a new threshold needs none.
+
+    Raises BadInput when it is not the one that the classifier was trained on.
+    """
     made: list[Embedder] = []
 
     def give() -> Embedder:
         if not made:
-            made.append(Embedder(embedder, max_tokens=max_tokens))
+            found = Embedder(embedder, max_tokens=max_tokens)
+            if found.id != classifier.embedder_id:
+                raise BadInput(
+                    f"distill.embedder: {embedder} is not what classifier {classifier.id} was trained on; put its old "
+                    f"files back, or run from distill again"
+                )
+            made.append(found)
         return made[0]
 
     return give
 
 
+def _sweep(*folders: Path) -> None:
+    """Remove what a killed run had begun to write."""
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def _scored_rows(store: Store, scope: str) -> dict[str, int]:
+    """How many rows of each shard are scored. A shard is scored from its first row on, so its last part tells."""
+    last: dict[str, tuple[int, Path]] = {}
+    for path in store.parts("scores", scope):
+        shard, _, first = path.name.removeprefix("part-").removesuffix(".parquet").rpartition("-")
+        last[shard] = max(last.get(shard, (-1, path)), (int(first), path))
+    return {shard: first + pq.read_metadata(path).num_rows for shard, (first, path) in last.items()}
+
+
 def _score_alone(
-    root: str, source: Source, scope: str, classifier_id: str, embedder: str, max_tokens: int, shard: Shard
+    root: str,
+    source: Source,
+    scope: str,
+    done: dict[str, int],
+    classifier_id: str,
+    embedder: str,
+    max_tokens: int,
+    shard: Shard,
 ) -> int:
-    """One shard in a process of its own."""
+    """One shard in a process of its own; gives its rows."""
     classifier = PageClassifier.load(Path(root) / "classifiers" / classifier_id)
-    return _score_shard(Store(Path(root)), source, scope, classifier, _lazily(embedder, max_tokens), None, shard) or (
-        shard.rows or 0
-    )
+    make = _lazily(embedder, max_tokens, classifier)
+    _score_shard(Store(Path(root)), source, scope, done, classifier, make, None, shard)
+    return shard.rows or 0
 
 
 def _score_shard(
     store: Store,
     source: Source,
     scope: str,
+    done: dict[str, int],
     classifier: PageClassifier,
     embedder: Callable[[], Embedder],
     task: Task | None,
     shard: Shard,
 ) -> int:
-    """Score a shard batch by batch; a batch whose part is there is passed over. Progress is told to `task`."""
+    """Score a shard batch by batch, from the first row that has no score. Progress is told to `task`."""
+    scored = done.get(shard.name, 0)
+    if scored == shard.rows:
+        if task:
+            task.advance(scored)
+        return 0
     for batch in read(source, shard):
-        part = f"{shard.name}-{batch.first_row:012d}"
-        if not (store.folder("scores", scope) / f"part-{part}.parquet").exists():
-            store.append("scores", _scored(batch, classifier, embedder), scope=scope, part=part)
+        left = _after(batch, scored)
+        if left.text:
+            part = f"{shard.name}-{left.first_row:012d}"
+            store.append("scores", _scored(left, classifier, embedder), scope=scope, part=part)
         if task:
             task.advance(len(batch.text))
     return 0
+
+
+def _after(batch: Batch, row: int) -> Batch:
+    """The batch without the rows before `row` of its shard; a run with other `batch_pages` may have ended within it."""
+    skip = max(row - batch.first_row, 0)
+    lists = {name: getattr(batch, name)[skip:] for name in ("page_id", "url", "lang", "text")}
+    return replace(batch, first_row=batch.first_row + skip, table=batch.table.slice(skip), **lists) if skip else batch
 
 
 def _scored(batch: Batch, classifier: PageClassifier, embedder: Callable[[], Embedder]) -> pa.Table:
@@ -220,10 +274,7 @@ def _decide(
 
 def _kept_name(shard: Shard) -> str:
     """The input shard's name, as Parquet."""
-    stem = shard.name
-    for suffix in (".parquet", ".zst", ".gz", ".jsonl", ".ndjson", ".json"):
-        stem = stem.removesuffix(suffix)
-    return f"{stem}.parquet" if shard.format == "parquet" else f"{shard.name}.parquet"
+    return shard.name if shard.format == "parquet" else f"{shard.name}.parquet"
 
 
 def _write_kept(
@@ -250,36 +301,57 @@ def _joined(table: pa.Table, chosen: pa.Table, out: pa.Schema) -> pa.Table:
         if wanted.name in own:
             columns.append(chosen.column(own[wanted.name]).cast(wanted.type))
         elif wanted.name in table.column_names:
-            columns.append(table.column(wanted.name).cast(wanted.type))
+            columns.append(_as_type(table.column(wanted.name), wanted.type))
         else:
             columns.append(pa.nulls(table.num_rows, wanted.type))
     return pa.table(columns, schema=out)
 
 
+def _as_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """The column in its shard's type; where batches did not agree on one, that is text, and what is no text its JSON."""
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if not pa.types.is_string(wanted) or pa.types.is_null(column.type) or column.type == wanted:
+            return column.cast(wanted)
+    return pa.chunked_array([[None if v is None else json.dumps(v, default=str) for v in column.to_pylist()]], wanted)
+
+
 def _schema_of(source: Source, shard: Shard) -> pa.Schema:
-    """The shard's columns; a JSONL file may bring new ones in any batch."""
+    """The shard's columns; a JSONL file may bring new ones, or others of the same name, in any batch."""
     if shard.format == "parquet":
         return pq.read_schema(shard.path).remove_metadata()
-    schemas = (batch.table.schema for batch in read(source, shard))
-    return pa.unify_schemas(list(schemas), promote_options="permissive")
+    types: dict[str, pa.Field] = {}
+    for batch in read(source, shard):
+        for found in batch.table.schema:
+            types[found.name] = _wider(types[found.name], found) if found.name in types else found
+    return pa.schema(types.values())
+
+
+def _wider(one: pa.Field, other: pa.Field) -> pa.Field:
+    try:
+        return pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive").field(0)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.field(one.name, pa.string())
 
 
 def _count_by(by: dict[str, dict[str, list[int]]], table: pa.Table, mask: np.ndarray) -> None:
     for column, counts in by.items():
-        for value, keep in zip(table.column(column).to_pylist(), mask, strict=True):
+        values = table.column(column).to_pylist() if column in table.column_names else [None] * table.num_rows
+        for value, keep in zip(values, mask, strict=True):
             pair = counts.setdefault("(none)" if value is None else str(value), [0, 0])
             pair[0] += 1
             pair[1] += int(keep)
 
 
 def _check_columns(settings: Settings, source: Source, shards: Sequence[Shard]) -> None:
-    from curate.errors import did_you_mean
-    from curate.sources import columns_of
-
-    names = columns_of(source, shards[0])
+    """Every column of `by` is in some shard: a shard without it, or with no rows, counts as (none)."""
+    wanted, known = set(settings.by), set[str]()
+    for shard in shards:
+        if wanted <= known:
+            return
+        known.update(columns_of(source, shard))
     for column in settings.by:
-        if column not in names:
-            raise BadInput(f"filter.by: {shards[0].path} has no column {column!r}{did_you_mean(column, names)}")
+        if column not in known:
+            raise BadInput(f"filter.by: {shards[0].path} has no column {column!r}{did_you_mean(column, known)}")
 
 
 def _report(
@@ -308,7 +380,11 @@ def _report(
         reasons=dict(reasons.most_common()),
         tiers={str(t): tiers[str(t)] for t in range(len(settings.tiers) + 1)},
         by=by,
-        threshold={**asdict(threshold), "precision": threshold.precision, "recall": threshold.recall},
+        threshold={
+            **asdict(threshold),
+            "precision": threshold.precision.as_dict() if threshold.precision else None,
+            "recall": threshold.recall.as_dict() if threshold.recall else None,
+        },
         histogram=[found.get(i, 0) for i in range(20)],
         shards=shards,
         folder=str(Path("kept") / name),

@@ -4,15 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from curate.errors import BadInput
+from curate.errors import BadInput, did_you_mean
 from curate.metrics import worth_keeping
 from curate.progress import Progress
 from curate.rubric import Rubric
-from curate.schema import fingerprint
+from curate.schema import fingerprint, page_id
 from curate.sources import Batch, Shard, Source, read
 from curate.store import Store
 
@@ -26,14 +27,14 @@ class LabelFile(BaseModel):
 
     path: str = ""
     """Parquet or JSONL file, relative to the pipeline file; empty: the source."""
-    match: str = "text"
+    match: Literal["text", "url", "page_id"] = "text"
     """How rows find their page: `text` or `url` (that column is compared) or `page_id`."""
     column: str = ""
     """Column of the text, URL or page id; empty: the name in `match`."""
     level: str = "level"
     """Column of the level."""
     map: dict[str, int] = Field(default_factory=dict)
-    """Values of that column and the levels they stand for; empty: they are levels."""
+    """Values of that column and the levels they stand for; empty: they are levels. Booleans are `"true"` and `"false"`."""
     rater: str = ""
     """Column of the rater's name; empty: all are one rater."""
     rater_name: str = "imported"
@@ -42,6 +43,17 @@ class LabelFile(BaseModel):
     """Column of the rater's note."""
     criteria: str = ""
     """Column of an object of criterion to level."""
+
+    @field_validator("map", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if any(isinstance(value, bool) for value in given):
+            raise ValueError(
+                "map: quote yes, no, true and false, which YAML reads as booleans, as in {'yes': 1, 'no': 0}"
+            )
+        return {_said(value): level for value, level in given.items()}
 
 
 class Settings(BaseModel):
@@ -92,12 +104,13 @@ def run(
 ) -> Report:
     """Take over `labels_from` (once: the same label twice is one label), then count against pages/<pages>.
 
-    Raises BadInput for a level that the rubric does not have or a label file none of whose rows finds a page.
+    Raises BadInput for a level or criterion that the rubric does not have, or when none of the labels finds a page.
     """
     drawn = store.sql("SELECT page_id, url, split FROM pages", scopes={"pages": pages}).to_pylist()
     imported = unmatched = 0
     if settings.labels_from and labels_source:
-        imported, unmatched = _take_over(store, settings.labels_from, rubric, labels_source, drawn, progress)
+        known = _known(store, settings.labels_from, pages)
+        imported, unmatched = _take_over(store, settings.labels_from, rubric, labels_source, known, progress)
     return _count(settings, rubric, current(store.rows("labels")), drawn, imported, unmatched)
 
 
@@ -137,18 +150,17 @@ def _take_over(
     wanted: LabelFile,
     rubric: Rubric,
     labels_source: tuple[Source, list[Shard]],
-    drawn: list[dict[str, Any]],
+    known: Mapping[str, str],
     progress: Progress,
 ) -> tuple[int, int]:
     source, shards = labels_source
-    known = {row["url"] if wanted.match == "url" else row["page_id"]: row["page_id"] for row in drawn}
     have = set(store.sql("SELECT label_id FROM labels").column("label_id").to_pylist())
     rows, unmatched, seen = [], 0, 0
     with progress.task("label: taking over labels", None) as task:
         for shard in shards:
             for batch in read(source, shard):
                 for i, values in enumerate(_values(wanted, batch)):
-                    if values["level"] is None:
+                    if _absent(values["level"]):
                         continue
                     seen += 1
                     page = known.get(_match_key(wanted, batch, i))
@@ -161,10 +173,30 @@ def _take_over(
             f"label.labels_from: none of {seen} labels in {shards[0].path} matches a sampled page by {wanted.match}; "
             f"match by text, url or page_id, or sample more pages (sample.pages=null: all)"
         )
-    new = list({row["label_id"]: row for row in rows if row["label_id"] not in have}.values())
+    last = {(row["page_id"], row["rater"], row["at"]): row for row in rows}
+    time = datetime.now(UTC).isoformat(timespec="microseconds")
+    new = [{**row, "at": row["at"] or time} for row in last.values() if row["label_id"] not in have]
     if new:
         store.append("labels", new, part=labels_fingerprint(new))
     return len(new), unmatched
+
+
+def _known(store: Store, wanted: LabelFile, pages: str) -> dict[str, str]:
+    """Page ids by what the rows of the label file say of their page. A page without a URL is found by none."""
+    scopes = {"pages": pages}
+    if wanted.match == "url":
+        rows = store.sql("SELECT url AS key, page_id FROM pages WHERE url <> ''", scopes=scopes).to_pylist()
+    elif wanted.match == "text" and wanted.path:
+        rows = store.sql("SELECT text, page_id FROM pages", scopes=scopes).to_pylist()
+        rows = [{"key": page_id(row["text"]), "page_id": row["page_id"]} for row in rows]
+    else:
+        rows = store.sql("SELECT page_id AS key, page_id FROM pages", scopes=scopes).to_pylist()
+    return {row["key"]: row["page_id"] for row in rows}
+
+
+def _absent(value: Any) -> bool:
+    """Whether a row has no label: null, NaN (a null that went through pandas) or blank."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _values(wanted: LabelFile, batch: Batch) -> list[dict[str, Any]]:
@@ -177,36 +209,78 @@ def _values(wanted: LabelFile, batch: Batch) -> list[dict[str, Any]]:
 
 
 def _match_key(wanted: LabelFile, batch: Batch, i: int) -> str:
-    return batch.url[i] if wanted.match == "url" else batch.page_id[i]
+    if wanted.match == "url":
+        return batch.url[i]
+    return page_id(batch.text[i]) if wanted.match == "text" and wanted.path else batch.page_id[i]
 
 
 def _row(wanted: LabelFile, rubric: Rubric, page: str, values: Mapping[str, Any], shard: Shard) -> dict[str, Any]:
-    criteria = values["criteria"]
-    criteria = json.loads(criteria) if isinstance(criteria, str) and criteria else criteria
     return label_row(
         rubric,
         page,
-        str(values["rater"] or wanted.rater_name),
+        wanted.rater_name if _absent(values["rater"]) else _said(values["rater"]),
         level=_level(wanted, rubric, values["level"], shard),
-        criteria={k: v for k, v in (criteria or {}).items() if v is not None},
-        note=str(values["note"] or ""),
-        at=str(values["at"] or ""),
+        criteria=_criteria(wanted, rubric, values["criteria"], shard),
+        note="" if _absent(values["note"]) else str(values["note"]),
+        at=_time(values["at"]),
     )
 
 
 def _level(wanted: LabelFile, rubric: Rubric, value: Any, shard: Shard) -> int:
-    if wanted.map:
-        level = wanted.map.get(str(value))
-        allowed = ", ".join(wanted.map)
-    else:
-        level = int(value) if isinstance(value, (int, float, bool)) or str(value).isdigit() else None
-        level = level if level in rubric.levels else None
-        allowed = f"0..{rubric.top}"
+    level = wanted.map.get(_said(value)) if wanted.map else _whole(value)
     if level is None or level not in rubric.levels:
+        allowed = ", ".join(wanted.map) if wanted.map else f"0..{rubric.top}"
         raise BadInput(
             f"label.labels_from: {shard.path}: column {wanted.level}: {value!r} is no level (allowed: {allowed}); see label.labels_from.map"
         )
     return level
+
+
+def _criteria(wanted: LabelFile, rubric: Rubric, value: Any, shard: Shard) -> dict[str, int]:
+    """Criterion to level, given as an object or as its JSON; a criterion without a value is left out."""
+    where = f"label.labels_from: {shard.path}: column {wanted.criteria}"
+    try:
+        given = {} if _absent(value) else json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise BadInput(f"{where}: {value[:80]!r} is not JSON ({error})") from error
+    if not isinstance(given, dict):
+        raise BadInput(f"{where}: must hold objects of criterion to level (got {str(given)[:80]!r})")
+    found: dict[str, int] = {}
+    for name, said in given.items():
+        if _absent(said):
+            continue
+        if name not in rubric.criteria:
+            raise BadInput(f"{where}: the rubric has no criterion {name!r}{did_you_mean(name, rubric.criteria)}")
+        levels, level = rubric.criteria[name].levels, _whole(said)
+        if level is None or level not in levels:
+            raise BadInput(f"{where}: {name}: {said!r} is no level (allowed: 0..{max(levels)})")
+        found[name] = level
+    return found
+
+
+def _said(value: Any) -> str:
+    """A value as it is written in `map`: 1 also where the column is of floats, `true` for a boolean."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a value is or says, else None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _time(value: Any) -> str:
+    """A time in UTC, ISO 8601, where the value is one, else empty."""
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return ""
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _count(

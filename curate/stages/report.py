@@ -15,6 +15,7 @@ from curate.classifier import LexicalBaseline, PageClassifier, folds_of, thresho
 from curate.embed import Embedder, EmbeddingCache
 from curate.intervals import Estimate, bootstrap, paired_difference
 from curate.judge import Judge
+from curate.judge import answers as answers_of
 from curate.progress import Progress
 from curate.rubric import Rubric
 from curate.schema import fingerprint, now
@@ -146,6 +147,7 @@ def run(
                 "weights": judge.weights,
                 "layout": judge.layout,
                 "instruction": judge.instruction,
+                "answer_weights": dict(zip(answers_of(judge), judge.answer_weights, strict=False)),
                 "cuts": judge.cuts,
             }
             for which, judge in judges.items()

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from curate.errors import BadInput
 from curate.progress import Progress
 from curate.sampling import Draw, GroupBy, group_ids, near_duplicates, split_of
 from curate.sources import Shard, Skips, Source, read
 from curate.store import Store
+
+NO_TEXT = "no text"
 
 
 class Shares(BaseModel):
@@ -33,7 +35,7 @@ class Settings(BaseModel):
 
     pages: int | None = Field(2000, gt=0)
     """Pages to draw, uniformly over distinct pages; null: all."""
-    seed: str = "curate"
+    seed: str = Field("curate", min_length=1)
     """Another word draws other pages."""
     shares: Shares = Shares()
     """Train, val and test shares of the groups; need not sum to 1."""
@@ -41,12 +43,6 @@ class Settings(BaseModel):
     """What must not be split: `host` (hosts and near-duplicates) or `near_duplicate` alone."""
     similarity: float = Field(0.7, gt=0, lt=1)
     """Jaccard similarity of 4-word shingles from which two pages are near-duplicates."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if not self.seed:
-            raise ValueError("seed: must not be empty")
-        return self
 
 
 @dataclass(frozen=True)
@@ -76,9 +72,7 @@ def run(
     draw = _draw(settings, source, shards, skips, progress)
     pages = draw.pages()
     if not pages:
-        raise BadInput(
-            f"source: none of {draw.seen + sum(skips.counts.values())} pages has text in column {source.text!r}"
-        )
+        raise BadInput(f"source.text: none of {skips.counts.get(NO_TEXT, 0)} pages has text in column {source.text!r}")
     with progress.task("sample: near-duplicates", None):
         pairs = near_duplicates(pages, similarity=settings.similarity)
     groups = group_ids(pages, pairs, by=settings.group_by)
@@ -118,6 +112,6 @@ def _draw(settings: Settings, source: Source, shards: list[Shard], skips: Skips,
                     if text.strip():
                         draw.offer(batch.page(i))
                     else:
-                        skips.add("no text")
+                        skips.add(NO_TEXT)
                 task.advance(len(batch.text))
     return draw

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate import judge as judges
@@ -15,7 +14,7 @@ from curate.judge import Judge
 from curate.llm import Failure, Reply, Request
 from curate.progress import Progress, Task
 from curate.sampling import unit_hash
-from curate.schema import JUDGMENTS, Judgment, fingerprint
+from curate.schema import Judgment, fingerprint
 from curate.store import Store
 
 CompleteMany = Callable[[Iterable[Request]], Iterator[tuple[Request, Reply | Failure]]]
@@ -31,7 +30,8 @@ class Settings(BaseModel):
     batch_pages: int = Field(64, gt=0)
     """Pages per written part. A crash costs no reply (they are journalled), at most this much writing."""
     most_failed: float = Field(0.05, ge=0, le=1)
-    """Share of calls that may fail for good; above it the stage stops, and the failed pages are asked again next time."""
+    """Share of pages that may fail, of a part (where one always may, unless this is 0) and of the run so far; above it the
+    stage stops, and the failed pages of the last part are asked again next time."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def chosen(pages: Sequence[Mapping[str, Any]], labelled: set[str], settings: Set
 
 
 def missing(store: Store, judge: Judge, pages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The pages of which the judge has said nothing yet."""
+    """The pages of which the judge has said nothing yet, each once."""
     done = set(store.sql("SELECT page_id FROM judgments WHERE judge_id = ?", [judge.id]).column("page_id").to_pylist())
-    return [page for page in pages if page["page_id"] not in done]
+    return list({page["page_id"]: page for page in pages if page["page_id"] not in done}.values())
 
 
 def run(
@@ -70,17 +70,21 @@ def run(
 ) -> Report:
     """Judge the pages of each (judge, pages) pair that are still without a judgment.
 
-    Raises CurateError when more than `most_failed` of the calls failed; what was answered is kept.
+    Raises CurateError when more than `most_failed` of the pages failed; what was answered is kept.
     """
     made = already = 0
     cost = 0.0
     for judge, pages in work:
-        left = missing(store, judge, pages)
+        left, asked = missing(store, judge, pages), Counter[str]()
         already += len(pages) - len(left)
         with progress.task(f"score: {judge.form} judge {judge.id[:6]}", len(left)) as task:
             for batch in _batches(left, settings.batch_pages):
                 said = _judge_batch(judge, batch, complete_many, task)
-                _stop_on_failures(settings, said, judge)
+                here = Counter[str](s.status for s in said)
+                asked += here
+                if _too_many(settings, here) or _too_many(settings, asked):
+                    _write(store, judge, [s for s in said if s.status != "failed"])
+                    raise CurateError(_stopped(judge, said, asked))
                 _write(store, judge, said)
                 made += len(said)
                 cost += sum(s.cost_usd for s in said)
@@ -119,19 +123,23 @@ def _judge_batch(
     return [said[i] for i in sorted(said)]
 
 
-def _stop_on_failures(settings: Settings, said: Sequence[Judgment], judge: Judge) -> None:
-    failed = [s for s in said if s.status == "failed"]
-    if len(failed) > max(settings.most_failed * len(said), 1):
-        raise CurateError(
-            f"score: {len(failed)} of {len(said)} pages failed with {judge.model} (first: {failed[0].why[:160]}); "
-            f"nothing that was answered is lost: mend the cause and run the same command again"
-        )
+def _too_many(settings: Settings, statuses: Counter[str]) -> bool:
+    """Whether more failed than may; one page always may, or a small part would stop the run."""
+    return statuses["failed"] > (max(settings.most_failed * statuses.total(), 1) if settings.most_failed else 0)
+
+
+def _stopped(judge: Judge, said: Sequence[Judgment], asked: Counter[str]) -> str:
+    why = next((s.why for s in said if s.status == "failed"), "")
+    return (
+        f"score: {asked['failed']} of {asked.total()} pages failed with {judge.model} (the last part's first: {why[:160]}); "
+        f"nothing that was answered is lost: mend the cause and run the same command again"
+    )
 
 
 def _write(store: Store, judge: Judge, said: Sequence[Judgment]) -> None:
     if said:
-        table = pa.Table.from_pylist([s.row() for s in said], schema=JUDGMENTS)
-        store.append("judgments", table, scope=judge.id, part=fingerprint([s.page_id for s in said]))
+        name = fingerprint([s.page_id for s in said])
+        store.append("judgments", [s.row() for s in said], scope=judge.id, part=name)
 
 
 def _statuses(store: Store, judge: Judge, pages: Sequence[Mapping[str, Any]]) -> dict[str, int]:

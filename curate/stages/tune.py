@@ -27,6 +27,11 @@ from curate.schema import Judgment, fingerprint
 from curate.store import Store, write_json, write_text
 
 Complete = Callable[[Request], Reply | Failure]
+WEIGHTED_FORMS: tuple[Form, ...] = ("level", "kind")
+"""Forms with several answers, whose weights can change the order of pages."""
+ANSWER_CS = (0.01, 0.03, 0.1, 0.3, 1.0)
+LEAST_A_SIDE = 8
+"""Answered train pages worth keeping, and not, without which answers are not weighed."""
 PHRASE_WORDS = 12
 MOST_PHRASES = 6
 
@@ -48,6 +53,10 @@ class Settings(BaseModel):
     """Train pages on which each proposal is tried first."""
     anchors: int = Field(12, ge=2)
     """Train pages that every page is ranked against, half of them worth keeping."""
+    finalists: int = Field(2, ge=1)
+    """Best candidates of the search that are compared on val with the form alone and the untuned judge."""
+    fit_answers: bool = True
+    """Also try the finalists with a weight for each answer, fitted on train (forms `level` and `kind`, with logprobs)."""
     reflection: Literal["notes", "model"] = "notes"
     """Who proposes instructions: `model` (judge.reflection_model), or `notes`, built from what raters wrote."""
     seed: int = 0
@@ -80,6 +89,7 @@ class Report:
     chosen: str
     forms: list[dict[str, Any]]
     candidates: list[dict[str, Any]]
+    choice: list[dict[str, Any]]
     val: dict[str, dict[str, Any]]
     metric_calls: int
     proposals: int
@@ -113,6 +123,7 @@ def run(
     the rubric's own words. Raises CurateError when every reflection call failed, or no form gives readable answers.
     """
     train, val = [p for p in pages if p.split == "train"], [p for p in pages if p.split == "val"]
+    _check_labels(train, val)
     bench = _Bench(complete, threads, progress)
     untuned = make("level", "rubric_first")
     forms = [make(form, settings.layout) for form in judges.usable_forms(rubric, settings.forms)]
@@ -121,14 +132,16 @@ def run(
             f"tune.forms: none of {settings.forms} can be asked: {rubric.name} has no questions.kinds with levels on both sides of keep"
         )
     screened = _screen(settings, bench, forms, train)
-    seed = max(zip(forms, screened, strict=True), key=lambda pair: pair[1]["auc"]["value"] or 0.0)[0]
+    seed = max(zip(forms, screened, strict=True), key=lambda pair: _rank(pair[1]))[0]
     search = _Search(settings, seed, train, val, bench, reflect, progress)
     found = search.run()
-    with progress.task("tune: comparing on val", None):
-        table = [
-            _on_val(bench, judge, val, label) for judge, label in [(untuned, "untuned"), (seed, "form alone"), *found]
-        ]
-    best, label = _choose([(untuned, "untuned"), (seed, "form alone"), *found], table)
+    finalists = _finalists(settings, bench, untuned, seed, found, train, progress)
+    with progress.task("tune: comparing on val", len(finalists)) as task:
+        table = []
+        for judge, label in finalists:
+            table.append(_on_val(bench, judge, val, label))
+            task.advance()
+    best, label = _choose(finalists, table)
     tuned = _with_cuts(bench, best, [*train, *val], progress)
     _freeze(store, untuned, tuned, rubric, label)
     _write_candidates(store, name, forms, screened, search, table)
@@ -139,6 +152,7 @@ def run(
         chosen=label,
         forms=screened,
         candidates=search.lineage,
+        choice=table,
         val=_val_rows(bench, untuned, best, val),
         metric_calls=search.metric_calls,
         proposals=search.proposals,
@@ -148,6 +162,17 @@ def run(
         unreadable=bench.unreadable,
         notes=search.remarks(label),
     )
+
+
+def _check_labels(train: Sequence[Labelled], val: Sequence[Labelled]) -> None:
+    """Before any call: with one side alone, nothing can be ranked."""
+    for split, pages in (("train", train), ("val", val)):
+        keep = sum(page.keep for page in pages)
+        if not keep or keep == len(pages):
+            raise BadInput(
+                f"tune: {split} has {keep} labelled pages to keep and {len(pages) - keep} to drop, and both are needed; "
+                f"label more pages"
+            )
 
 
 class _Bench:
@@ -229,7 +254,8 @@ class _Search:
         self.by_id = {page.page_id: page for page in [*train, *val]}
         self.anchors = _anchors(train, settings.anchors)
         self.fatal: CurateError | None = None
-        self.first_failure = ""
+        self.first_failure = self.first_useless = ""
+        self.useless = 0
         self.metric_calls = self.proposals = self.reflection_calls = self.reflection_failures = 0
         self.tried: set[str] = {seed.instruction}
         self.rank: dict[tuple[str, str], float] = {}
@@ -250,6 +276,11 @@ class _Search:
             raise CurateError(
                 f"tune: the reflection model failed on all {self.reflection_calls} calls (first: {self.first_failure[:160]}), so no "
                 f"instruction was ever proposed; check judge.reflection_model, or set tune.reflection=notes"
+            )
+        if self.settings.reflection == "model" and self.useless and not self.proposals:
+            raise CurateError(
+                f"tune: none of {self.useless} replies of the reflection model held an instruction (first: {self.first_useless}); "
+                f"use a stronger judge.reflection_model, or set tune.reflection=notes"
             )
         return best
 
@@ -282,13 +313,8 @@ class _Search:
     def _reflection(self) -> dict[str, Any]:
         if self.settings.reflection == "notes":
             return {"instruction_proposer": self.propose_from_notes}
-        from dspy.teleprompt.gepa import InstructionProposer
-
         lm = judges.language_model("reflection", self._reflect, {"temperature": 1.0, "max_tokens": 4000}, carry=False)
-        return {
-            "reflection_lm": lm,
-            "instruction_proposer": InstructionProposer(additional_instructions=_form_note(self.seed)),
-        }
+        return {"reflection_lm": lm, "instruction_proposer": self.propose_by_model}
 
     def _complete(self, request: Request) -> Reply | Failure:
         try:
@@ -318,7 +344,9 @@ class _Search:
         page = self.by_id[gold.page_id]
         said: Judgment = pred.judgment
         asked: Judge = pred.judge
-        self.bench.known.setdefault((asked.id, page.page_id), said)
+        if (asked.id, page.page_id) not in self.bench.known:
+            self.bench.known[asked.id, page.page_id] = said
+            self.bench.unreadable += said.status != "ok"
         score, wrong = self._ranked(asked, page, said)
         self.rank[asked.instruction, page.page_id] = score
         if pred_name is None:
@@ -346,6 +374,45 @@ class _Search:
             self.bench.known[key] = judges.read(asked, page.page_id, replies)
         score = self.bench.known[key].score
         return float("-inf") if score is None else score
+
+    def propose_by_model(
+        self,
+        candidate: dict[str, str],
+        reflective_dataset: Mapping[str, Sequence[Mapping[str, Any]]],
+        components_to_update: list[str],
+    ) -> dict[str, str]:
+        """GEPA's proposal function with `reflection: model`: DSPy's own proposer, shown each page as the judge was shown
+        it. A reply that holds no instruction of the form leaves the candidate as it is, and is counted."""
+        from dspy.teleprompt.gepa import InstructionProposer
+
+        propose = InstructionProposer(additional_instructions=_form_note(self.seed))
+        shown = {name: [self._as_shown(record) for record in records] for name, records in reflective_dataset.items()}
+        proposed = dict(candidate)
+        for name in components_to_update:
+            try:
+                said = propose(candidate, shown, [name])[name]
+            except Exception as error:  # the proposer lets through whatever its model, parser or validator raises
+                self._unproposed(" ".join(str(error).split())[:200])
+                continue
+            if said.strip() and judges.well_formed(self.seed.form, said):
+                self.proposals += 1
+                proposed[name] = said
+            else:
+                self._unproposed(f"it is no instruction of the {self.seed.form} form: {said[:120]!r}")
+        return proposed
+
+    def _unproposed(self, why: str) -> None:
+        self.useless += 1
+        self.first_useless = self.first_useless or why
+
+    def _as_shown(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        page = str(record["Inputs"].get("page", ""))
+        known = self.by_text.get(page)
+        fenced = judges.fenced(page, key=self.seed.fence, chars=self.seed.page_chars)
+        answer = next((j.raw for (_, name), j in self.bench.known.items() if known and name == known.page_id), "")
+        outputs = record.get("Generated Outputs")
+        answer = str(outputs.get("answer", answer)) if isinstance(outputs, Mapping) else str(outputs or answer)
+        return {"Inputs": {"page": fenced}, "Generated Outputs": {"answer": answer}, "Feedback": record["Feedback"]}
 
     def propose_from_notes(
         self,
@@ -384,8 +451,6 @@ class _Search:
             self.lineage.append(
                 {"candidate_id": fingerprint(text), "parent_id": parent, "instruction": text, "val_score": score}
             )
-        if self.settings.reflection == "model":
-            self.proposals = self.reflection_calls
         order = sorted(range(1, len(texts)), key=lambda i: -scores[i])
         return [(self.seed.model_copy(update={"instruction": texts[i]}), f"gepa {i}") for i in order]
 
@@ -400,6 +465,10 @@ class _Search:
             found.append(f"none of {self.proposals} proposals was better than the seed instruction on its minibatch")
         if label == "untuned":
             found.append("tuning did not help on val: the untuned rubric stays")
+        if self.useless:
+            found.append(
+                f"{self.useless} replies of the reflection model held no instruction (first: {self.first_useless[:120]})"
+            )
         if self.reflection_failures:
             found.append(
                 f"{self.reflection_failures} of {self.reflection_calls} reflection calls failed (first: {self.first_failure[:120]})"
@@ -469,14 +538,69 @@ def _examples(pages: Sequence[Labelled]) -> list[Any]:
     return [dspy.Example(page=p.text, page_id=p.page_id).with_inputs("page", "page_id") for p in pages]
 
 
+def _finalists(
+    settings: Settings,
+    bench: _Bench,
+    untuned: Judge,
+    seed: Judge,
+    found: Sequence[tuple[Judge, str]],
+    train: Sequence[Labelled],
+    progress: Progress,
+) -> list[tuple[Judge, str]]:
+    """What is compared on val, the simplest first: untuned, the form alone, the best of the search, and all but the
+    first again with weights for their answers."""
+    plain = [(seed, "form alone"), *found[: settings.finalists]]
+    if not settings.fit_answers or not seed.logprobs or seed.form not in WEIGHTED_FORMS:
+        return [(untuned, "untuned"), *plain]
+    weighed = []
+    with progress.task("tune: weighing answers on train", len(plain) * len(train)) as task:
+        for judge, label in plain:
+            fitted = _with_answer_weights(bench, judge, train, task)
+            weighed += [(fitted, f"{label}, answers weighed")] if fitted else []
+    return [(untuned, "untuned"), *plain, *weighed]
+
+
+def _with_answer_weights(bench: _Bench, judge: Judge, train: Sequence[Labelled], task: Task) -> Judge | None:
+    """The judge with a logistic regression from its answers' log-probabilities to keep or drop, on the train pages; its
+    strength is chosen by grouped cross-validation. None when too few pages of either side were answered."""
+    said = bench.ask_all([(judge, page) for page in train], task)
+    answered = [(s, page) for s, page in zip(said, train, strict=True) if s.status == "ok"]
+    keep = np.array([page.keep for _, page in answered], dtype=bool)
+    if min(keep.sum(), (~keep).sum()) < LEAST_A_SIDE:
+        return None
+    x = np.array([judges.answer_features(s.probabilities) for s, _ in answered])
+    weights = _logistic_weights(x, keep, [page.group for _, page in answered])
+    return judge.model_copy(update={"answer_weights": tuple(round(float(w), 6) for w in weights)})
+
+
+def _logistic_weights(x: np.ndarray, keep: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """Coefficients (k,) for log-probabilities x (n, k)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+
+    folds = list(StratifiedGroupKFold(4, shuffle=True, random_state=0).split(x, keep, groups))
+    folds = [(a, b) for a, b in folds if len(set(keep[a])) == 2 and len(set(keep[b])) == 2]
+    models = [LogisticRegression(C=c, max_iter=5000) for c in ANSWER_CS]
+    if len(folds) < 2:
+        return np.asarray(models[0].fit(x, keep).coef_[0])
+    losses = [-np.mean(cross_val_score(model, x, keep, cv=folds, scoring="neg_log_loss")) for model in models]
+    return np.asarray(models[int(np.argmin(losses))].fit(x, keep).coef_[0])
+
+
 def _on_val(bench: _Bench, judge: Judge, val: Sequence[Labelled], label: str) -> dict[str, Any]:
-    return {"label": label, "judge": judge.id, "auc": _auc(val, bench.scores(judge, val)).as_dict()}
+    scores = bench.scores(judge, val)
+    readable = float(np.mean(~np.isnan(scores)))
+    return {"label": label, "judge": judge.id, "auc": _auc(val, scores).as_dict(), "readable": readable}
 
 
 def _choose(candidates: Sequence[tuple[Judge, str]], table: Sequence[Mapping[str, Any]]) -> tuple[Judge, str]:
     """The best AUC on val; the earlier, simpler one where they tie. Untuned stands first: it must be beaten."""
-    values = [row["auc"]["value"] if row["auc"]["value"] is not None else -1.0 for row in table]
-    return candidates[int(np.argmax(values))]
+    return candidates[max(range(len(table)), key=lambda i: (_rank(table[i]), -i))]
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """Orders by AUC; without one readable answer last, since silence has an AUC of .5."""
+    return row["readable"] > 0, row["auc"]["value"] or 0.0
 
 
 def _val_rows(bench: _Bench, untuned: Judge, best: Judge, val: Sequence[Labelled]) -> dict[str, dict[str, Any]]:
@@ -566,24 +690,36 @@ def _write_candidates(
 
 @contextmanager
 def _quiet_dspy() -> Iterator[None]:
-    """DSPy and GEPA write bars and logs of their own, and warn of an interface that the pinned release still has."""
+    """DSPy and GEPA draw bars and write logs of their own, and warn of an interface that the pinned release still has."""
     import dspy  # noqa: F401  importing it sets up its loggers
 
-    names = ("dspy", "gepa")
-    before = {name: logging.getLogger(name).level for name in names}
-    import os
-
-    tqdm = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"dspy\..*|gepa\..*")
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            for name in names:
-                logging.getLogger(name).setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("dspy", "gepa")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), _no_bars():
+        warnings.filterwarnings("ignore", module=r"dspy\..*|gepa\..*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
             yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Both ask tqdm for a bar without a way to say no."""
+    from tqdm import tqdm
+
+    plain = tqdm.__init__
+
+    def disabled(bar: Any, *args: Any, **kwargs: Any) -> None:
+        plain(bar, *args, **{**kwargs, "disable": True})
+
+    tqdm.__init__ = disabled
+    try:
+        yield
     finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-        os.environ.pop("TQDM_DISABLE") if tqdm is None else os.environ.update(TQDM_DISABLE=tqdm)
+        tqdm.__init__ = plain
