@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,9 +24,11 @@ from curate.schema import Judgment, Status, fingerprint
 if TYPE_CHECKING:
     import dspy
 
-Form = Literal["level", "yesno", "ab", "kind", "json", "reasoned"]
+Form = Literal["level", "yesno", "ab", "kind", "does", "json", "reasoned"]
 Layout = Literal["page_first", "rubric_first"]
 FORMS: tuple[str, ...] = get_args(Form)
+WORD_QUESTIONS = {"kind": "What kind of text is above?", "does": "What does the text above do?"}
+"""Forms whose answer is one word of a list; each word stands for a level."""
 ORDERS: dict[str, tuple[str, ...]] = {"ab": ("high_first", "low_first")}
 TOP_LOGPROBS = 20
 LEAST_SHARE = 1e-4
@@ -140,17 +142,25 @@ def seed_instruction(rubric: Rubric, form: Form) -> str:
             return asked.yesno
         case "ab":
             return f"high: {asked.high}\nlow: {asked.low}"
-        case "kind":
-            return "\n".join(f"{word}: {level}" for word, level in asked.kinds.items())
+        case "kind" | "does":
+            return "\n".join(f"{word}: {level}" for word, level in word_levels(rubric, form).items())
         case _:
             return rubric.instruction
 
 
 def usable_forms(rubric: Rubric, forms: Sequence[Form]) -> list[Form]:
-    """The forms that the rubric has words for (`kind` needs its list of kinds, with some to keep and some not)."""
-    kinds = rubric.asked().kinds.values()
-    both = any(level >= rubric.keep for level in kinds) and any(level < rubric.keep for level in kinds)
-    return [form for form in forms if form != "kind" or both]
+    """The forms that the rubric has words for (`kind` and `does` need a list of words, with some to keep and some not)."""
+
+    def has_both(levels: Collection[int]) -> bool:
+        return any(level >= rubric.keep for level in levels) and any(level < rubric.keep for level in levels)
+
+    return [form for form in forms if form not in WORD_QUESTIONS or has_both(word_levels(rubric, form).values())]
+
+
+def word_levels(rubric: Rubric, form: Form) -> dict[str, int]:
+    """The rubric's words for the `kind` or `does` form, and the level each stands for."""
+    asked = rubric.asked()
+    return asked.kinds if form == "kind" else asked.does
 
 
 def requests(judge: Judge, text: str) -> list[Request]:
@@ -231,7 +241,7 @@ def answers(judge: Judge) -> list[str]:
             return ["yes", "no"]
         case "ab":
             return ["a", "b"]
-        case "kind":
+        case "kind" | "does":
             return list(kinds(judge.instruction))
         case _:
             return []
@@ -368,8 +378,9 @@ def _question(judge: Judge, order: str) -> str:
             high, low = options(judge.instruction)
             first, second = (high, low) if order == "high_first" else (low, high)
             return f"Which describes the text above better?\nA: {first}\nB: {second}\nAnswer with one letter, A or B."
-        case "kind":
-            return f"What kind of text is above? Answer with one word of: {', '.join(kinds(judge.instruction))}."
+        case "kind" | "does":
+            words = ", ".join(kinds(judge.instruction))
+            return f"{WORD_QUESTIONS[judge.form]} Answer with one word of: {words}."
         case "json":
             return f"Answer with JSON only, with the keys {', '.join([*judge.criteria, 'reason', 'level'])}.{_criteria_lines(judge)}"
         case "reasoned":
@@ -404,20 +415,20 @@ def options(instruction: str) -> tuple[str, str]:
 
 
 def kinds(instruction: str) -> dict[str, int]:
-    """The words of a `kind` instruction and their levels. Raises Unreadable when there are fewer than two."""
+    """The words of a `kind` or `does` instruction and their levels. Raises Unreadable when there are fewer than two."""
     found = {
         word.lower(): int(level)
         for word, level in re.findall(r"^\s*([\w-]+)\s*:\s*(\d)\s*$", instruction, re.MULTILINE)
     }
     if len(found) < 2:
-        raise Unreadable("a kind instruction needs two or more lines `word: level`")
+        raise Unreadable("an instruction of words needs two or more lines `word: level`")
     return found
 
 
 def well_formed(form: Form, instruction: str) -> bool:
     """Whether a proposed instruction can be asked in this form."""
     try:
-        _ = options(instruction) if form == "ab" else kinds(instruction) if form == "kind" else None
+        _ = options(instruction) if form == "ab" else kinds(instruction) if form in WORD_QUESTIONS else None
     except Unreadable:
         return False
     return bool(instruction.strip())
@@ -529,6 +540,7 @@ _READERS: dict[str, Callable[[Judge, Sequence[Reply]], Said]] = {
     "yesno": _read_yesno,
     "ab": _read_ab,
     "kind": _read_kind,
+    "does": _read_kind,
     "json": _read_json,
     "reasoned": _read_reasoned,
 }

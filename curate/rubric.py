@@ -41,6 +41,8 @@ class Questions(BaseModel):
     """What a page not worth keeping is: the other option."""
     kinds: dict[str, int] = Field(default_factory=dict)
     """One-word kinds of text and the level each stands for: options of the `kind` form."""
+    does: dict[str, int] = Field(default_factory=dict)
+    """One-word verbs for what a text does and the level each stands for: options of the `does` form."""
 
 
 class Rubric(BaseModel):
@@ -77,9 +79,10 @@ class Rubric(BaseModel):
             raise ValueError(f"keep: must be one of the levels 1..{top} (got {self.keep})")
         if self.scale == "binary" and top != 1:
             raise ValueError(f"levels: must be 0 and 1 on a binary scale (got 0..{top})")
-        wrong = {word: level for word, level in self.questions.kinds.items() if level not in self.levels}
-        if wrong:
-            raise ValueError(f"questions.kinds: must name levels 0..{top} (got {wrong})")
+        for key, words in (("kinds", self.questions.kinds), ("does", self.questions.does)):
+            wrong = {word: level for word, level in words.items() if level not in self.levels}
+            if wrong:
+                raise ValueError(f"questions.{key}: must name levels 0..{top} (got {wrong})")
         return self
 
     @property
@@ -106,6 +109,7 @@ class Rubric(BaseModel):
             high=given.high or _lower(self.levels[self.top]),
             low=given.low or _lower(self.levels[0]),
             kinds=given.kinds,
+            does=given.does,
         )
 
 

@@ -27,7 +27,7 @@ from curate.schema import Judgment, fingerprint
 from curate.store import Store, write_json, write_text
 
 Complete = Callable[[Request], Reply | Failure]
-WEIGHTED_FORMS: tuple[Form, ...] = ("level", "kind")
+WEIGHTED_FORMS: tuple[Form, ...] = ("level", "kind", "does")
 """Forms with several answers, whose weights can change the order of pages."""
 ANSWER_CS = (0.01, 0.03, 0.1, 0.3, 1.0)
 LEAST_A_SIDE = 8
@@ -41,7 +41,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    forms: list[Form] = Field(default=["level", "yesno", "ab", "kind"], min_length=1)
+    forms: list[Form] = Field(default=["level", "yesno", "ab", "kind", "does"], min_length=1)
     """Answer forms to try on the train pages; the best one is tuned."""
     layout: Layout = "page_first"
     """Where the page stands for the tuned judge: before the question, or after the rubric."""
@@ -56,7 +56,7 @@ class Settings(BaseModel):
     finalists: int = Field(2, ge=1)
     """Best candidates of the search that are compared on val with the form alone and the untuned judge."""
     fit_answers: bool = True
-    """Also try the finalists with a weight for each answer, fitted on train (forms `level` and `kind`, with logprobs)."""
+    """Also try the finalists with a weight for each answer, fitted on train (forms `level`, `kind` and `does`, with logprobs)."""
     reflection: Literal["notes", "model"] = "notes"
     """Who proposes instructions: `model` (judge.reflection_model), or `notes`, built from what raters wrote."""
     seed: int = 0
@@ -129,7 +129,7 @@ def run(
     forms = [make(form, settings.layout) for form in judges.usable_forms(rubric, settings.forms)]
     if not forms:
         raise BadInput(
-            f"tune.forms: none of {settings.forms} can be asked: {rubric.name} has no questions.kinds with levels on both sides of keep"
+            f"tune.forms: none of {settings.forms} can be asked: {rubric.name} has no questions.kinds or questions.does with levels on both sides of keep"
         )
     screened = _screen(settings, bench, forms, train)
     seed = max(zip(forms, screened, strict=True), key=lambda pair: _rank(pair[1]))[0]
@@ -483,14 +483,22 @@ def reword(form: Form, instruction: str, phrase: str, *, high: bool, level: int)
             good, bad = judges.options(instruction)
             good, bad = (_with_phrase(good, phrase), bad) if high else (good, _with_phrase(bad, phrase))
             return f"high: {good}\nlow: {bad}"
-        case "kind":
+        case "kind" | "does":
             words = judges.kinds(instruction)
-            word = max(re.findall(r"[a-z]{4,14}", phrase.lower()), key=len, default="")
+            word = _new_word(form, phrase, words)
             return "\n".join(f"{w}: {n}" for w, n in ({**words, word: level} if word else words).items())
         case "yesno":
             return f"{instruction} ({'Yes' if high else 'No'} for: {phrase}.)"
         case _:
             return f"{instruction}\nA page like this is a {level}: {phrase}."
+
+
+def _new_word(form: Form, phrase: str, known: Mapping[str, int]) -> str:
+    """The longest word of a phrase that is not asked about yet; for `does` a verb in the third person, without its s.
+    What follows a "no" or "without" is what the page is not."""
+    pattern = r"\b([a-z]{3,12}[^\Wsuio])s\b" if form == "does" else r"\b([a-z]{4,14})\b"
+    said = re.split(r"\b(?:no|not|nothing|never|without|nor)\b", phrase.lower(), maxsplit=1)[0]
+    return max((w for w in re.findall(pattern, said) if w not in known), key=len, default="")
 
 
 def _with_phrase(description: str, phrase: str) -> str:
@@ -521,6 +529,7 @@ def _form_note(seed: Judge) -> str:
     fixed = {
         "ab": "The instruction is exactly two lines, `high: ...` and `low: ...`, each a short description of a kind of text. ",
         "kind": "The instruction is only lines `word: level`, one-word kinds of text and the level each stands for. ",
+        "does": "The instruction is only lines `verb: level`, one-word verbs for what a text does and the level each stands for. ",
         "yesno": "The instruction is one short question about the text, whose yes means a text worth keeping. ",
     }.get(seed.form, "")
     return fixed + "Give general rules in few words. Never quote or name the pages of the examples."

@@ -28,7 +28,7 @@ FOLD_CHARS = 6000
 HOLD_SECONDS = 900
 """How long a page on one rater's screen comes later for the others."""
 PACE_PAGES = 30
-"""Latest pages of a rater that the pace is measured on."""
+"""Latest words of a rater that the pace is measured on."""
 LONGEST_NAME = 40
 UNDONE = "undone"
 
@@ -61,6 +61,7 @@ class Tally:
     left: int
     """Pages of the sample that the rater has said nothing of."""
     pages_an_hour: float | None
+    """Pages that the rater labels in an hour, from the latest."""
     enough: bool
     problems: list[str] = field(default_factory=list)
     undo: str | None = None
@@ -349,5 +350,7 @@ def _after(before: Mapping[str, Any] | None) -> str:
 
 
 def _pace(words: list[Row]) -> float | None:
-    seconds = [row["seconds"] for row in words if row["seconds"] is not None][-PACE_PAGES:]
-    return round(3600 * len(seconds) / sum(seconds), 1) if sum(seconds) > 0 else None
+    """Labels an hour; the time of pages that were skipped or flagged counts, they do not."""
+    latest = words[-PACE_PAGES:]
+    labels, seconds = sum(row["level"] is not None for row in latest), sum(row["seconds"] or 0 for row in latest)
+    return round(3600 * labels / seconds, 1) if labels and seconds else None

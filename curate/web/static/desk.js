@@ -115,8 +115,8 @@ function label(facts) {
     $("page").hidden = true; $("answers").classList.add("over"); $("end").hidden = false;
     $("end-title").textContent = "No pages left for you";
     $("end-words").textContent = tally && tally.enough
-      ? "There are enough labels. Press u to take back your last answer, or stop the desk with Ctrl-C and go on with"
-      : "You have said something of every page that was drawn. Others may still label; a larger sample.pages draws more. Then:";
+      ? "There are enough labels. Press u to take back your last answer, or stop this desk with Ctrl-C and go on with"
+      : "You have said something of every page that was drawn. Others may still label theirs, and a larger sample.pages draws more. Press u to take back your last answer. Where the pipeline stands, says";
     $("end").focus();
   }
 
@@ -277,7 +277,7 @@ function label(facts) {
       : `${number(found.labelled_pages)} of ${number(found.needed)} pages labelled`;
     const missing = Math.max(0, found.needed - found.labelled_pages);
     const pace = found.pages_an_hour
-      ? [`${number(Math.round(found.pages_an_hour))} an hour`, ...(missing ? [`about ${span(missing / found.pages_an_hour)} left`] : [])] : [];
+      ? [`${number(Math.round(found.pages_an_hour))} an hour`, ...(missing && found.left ? [`about ${span(missing / found.pages_an_hour)} left`] : [])] : [];
     $("pace").textContent = [`you ${number(found.mine)}`, ...theirs, ...pace, `${number(found.left)} unseen`].join(" · ");
     $("by-rater").textContent = Object.entries(found.raters).map(([name, n]) => `${name}: ${number(n)}`).join(", ");
     canUndo();
@@ -321,7 +321,7 @@ function label(facts) {
       return;
     }
     const pressed = key(event);
-    const onButton = event.target.closest("button, a, summary");
+    const onButton = event.target.closest?.("button, a, summary");
     const acts = { n: note, s: () => setAside("skipped"), f: () => setAside("unusable"), u: undo, r: unfold, "?": help };
     let act = acts[pressed];
     if (/^[0-9]$/.test(pressed)) {
