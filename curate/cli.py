@@ -26,7 +26,7 @@ class Commands(click.Group):
     """Commands in the order of the work, with the nearest name for a wrong one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        order = ["new", "run", "status", *STAGES, "judge", "sql"]
+        order = ["new", "settings", "run", "status", *STAGES, "judge", "sql"]
         return [name for name in order if name in self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -149,6 +149,29 @@ def sql(query: str, pipeline: Path, form: str) -> None:
     pipelines.workspace_path(opened)
     work = pipelines.fresh_records(opened)
     _show_table(work.store.sql(query, scopes=work.scopes()), form)
+
+
+@cli.command()
+@click.argument("prefix", default="")
+@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+def settings(prefix: str, markdown: bool) -> None:
+    """Print every key of a pipeline file with its default and meaning; PREFIX, such as tune, picks some."""
+    from curate import config
+
+    known = config.settings()
+    rows = [s for s in known if s.key == prefix or s.key.startswith(f"{prefix}." if prefix else "")]
+    if not rows:
+        raise BadInput(
+            f"curate settings: no key {prefix!r}{did_you_mean(prefix, {s.key.split('.')[0] for s in known})}"
+        )
+    if markdown:
+        click.echo("| key | default | meaning |\n|---|---|---|")
+    for row in rows:
+        if markdown:
+            cells = [f"`{row.key}`", f"`{row.default}`" if row.default else "must be given", row.meaning]
+            click.echo("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        else:
+            click.echo(f"{row.key}: {row.default or '(must be given)'}\n    {row.meaning}")
 
 
 @cli.command()

@@ -3,10 +3,13 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from curate import rubric as rubrics
 from curate.errors import BadInput, did_you_mean
@@ -27,7 +30,7 @@ STAGES = ("sample", "label", "tune", "score", "distill", "filter", "report")
 class Local(BaseModel):
     """An embedded model of the user's own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     gguf: str = ""
     """Path of a GGUF file; empty: the weights that the model's name stands for."""
@@ -40,7 +43,7 @@ class Local(BaseModel):
 class JudgeSettings(BaseModel):
     """The model that judges, and the model that proposes instructions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str = "local/qwen2.5-coder-0.5b"
     """LiteLLM model string (`hosted_vllm/NAME`, `openai/NAME`, `anthropic/NAME`, ...) or `local/NAME`, embedded."""
@@ -75,7 +78,7 @@ class JudgeSettings(BaseModel):
 class Pipeline(BaseModel):
     """One pipeline file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """The pipeline's name: lower-case letters, digits, - and _."""
@@ -263,6 +266,36 @@ def _override(values: dict[str, Any], item: str) -> None:
         raise BadInput(
             f"--set {item}: the value is not YAML ({str(error)[:80]}); quote it, as in a.b='\"text\"'"
         ) from error
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a pipeline file."""
+
+    key: str
+    default: str
+    """As YAML; empty where it must be given."""
+    meaning: str
+
+
+def settings(model: type[BaseModel] = Pipeline, prefix: str = "") -> list[Setting]:
+    """Every key of a pipeline file, in the order of the file."""
+    found: list[Setting] = []
+    for name, field in model.model_fields.items():
+        inner = rubrics.model_in(field.annotation)
+        meaning = " ".join((field.description or "").split())
+        if inner is None or field.default is None or name == "source":
+            found.append(Setting(f"{prefix}{name}", _as_yaml(field), meaning))
+        if inner is not None:
+            found += settings(inner, f"{prefix}{name}.")
+    return found
+
+
+def _as_yaml(field: FieldInfo) -> str:
+    if field.is_required():
+        return ""
+    default = field.get_default(call_default_factory=True)
+    return yaml.safe_dump(default, default_flow_style=True, width=10**6).strip().removesuffix("...").strip()
 
 
 def stage_between(first: str, last: str) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ def check_keys(
         if key not in known:
             raise BadInput(f"{path}: {where}{key}: no such key{did_you_mean(str(key), known)}")
         annotation = model.model_fields[key].annotation
-        inner = _model_in(annotation)
+        inner = model_in(annotation)
         if inner is None or not isinstance(value, dict):
             continue
         named = value.items() if get_origin(annotation) is dict else [("", value)]
@@ -190,10 +190,11 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings class in an annotation such as `Source | None`, if there is one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((m for part in getattr(annotation, "__args__", ()) if (m := _model_in(part)) is not None), None)
+    return next((m for part in getattr(annotation, "__args__", ()) if (m := model_in(part)) is not None), None)
 
 
 def _key(place: tuple[int | str, ...]) -> str:

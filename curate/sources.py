@@ -38,7 +38,7 @@ DAMAGE = (pa.ArrowException, OSError, EOFError, ValueError, zlib.error)
 class Source(BaseModel):
     """Where pages come from and which of their columns are what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True)
 
     path: str | list[str] = ""
     """Files, folders or globs of Parquet or JSONL (`.gz`, `.zst`) shards; relative to the pipeline file."""

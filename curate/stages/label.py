@@ -23,7 +23,7 @@ COLUMNS = ("level", "rater", "note", "criteria", "at")
 class LabelFile(BaseModel):
     """A file of labels to take over. Without `path`, labels are columns of the source itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str = ""
     """Parquet or JSONL file, relative to the pipeline file; empty: the source."""
@@ -59,7 +59,7 @@ class LabelFile(BaseModel):
 class Settings(BaseModel):
     """Settings of `label`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     needed: int = Field(100, gt=0)
     """Labelled pages without which tuning does not begin."""

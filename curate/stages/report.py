@@ -44,7 +44,7 @@ LIBRARIES = (
 class Settings(BaseModel):
     """Settings of `report`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     examples: int = Field(12, ge=0)
     """Sealed pages shown on which the classifier and people part most."""

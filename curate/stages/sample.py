@@ -18,7 +18,7 @@ NO_TEXT = "no text"
 class Shares(BaseModel):
     """How groups are shared out."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     train: float = Field(0.4, gt=0)
     """Share that tuning learns from."""
@@ -31,7 +31,7 @@ class Shares(BaseModel):
 class Settings(BaseModel):
     """Settings of `sample`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     pages: int | None = Field(2000, gt=0)
     """Pages to draw, uniformly over distinct pages; null: all."""

@@ -23,7 +23,7 @@ CompleteMany = Callable[[Iterable[Request]], Iterator[tuple[Request, Reply | Fai
 class Settings(BaseModel):
     """Settings of `score`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     pages: int | None = Field(None, gt=0)
     """Pages to judge, labelled ones first, then in random order; null: the whole sample."""

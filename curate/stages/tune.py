@@ -39,7 +39,7 @@ MOST_PHRASES = 6
 class Settings(BaseModel):
     """Settings of `tune`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     forms: list[Form] = Field(default=["level", "yesno", "ab", "kind", "does"], min_length=1)
     """Answer forms to try on the train pages; the best one is tuned."""
