@@ -194,7 +194,7 @@ def fenced(text: str, *, key: str, chars: int) -> str:
 
     Chat control words (`<|im_end|>` and their like) are broken up, so that no page can end its own message.
     """
-    mark = hashlib.sha256(f"{key}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    mark = hashlib.sha256(f"{key}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
     shown = text if len(text) <= chars else text[:chars].rstrip() + " [...]"
     shown = CONTROL.sub(
         lambda found: found.group()[0] + " " + found.group()[1:], shown.encode("utf-8", "replace").decode()

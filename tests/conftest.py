@@ -12,6 +12,7 @@ import pytest
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # the hub client asks huggingface.co who calls, whatever HF_ENDPOINT says
 
 hypothesis.settings.register_profile("curate", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("curate")

@@ -37,6 +37,7 @@ RUBRIC = Rubric.model_validate(
             "high": "a recipe for soup",
             "low": "a text that is no recipe",
             "kinds": {"recipe": 3, "review": 1, "story": 0, "advertisement": 0},
+            "does": {"instruct": 3, "praise": 1, "narrate": 0, "sell": 0},
         },
         "instruction": "Rate this page from 0 to 3.\n\nWhat counts is whether a cook could work by it.",
     }
@@ -486,7 +487,7 @@ def test_every_answer_has_one_feature(form: Form) -> None:
     if form in ("json", "reasoned"):
         assert judges.answers(judge) == []
     else:
-        assert len(judges.answers(judge)) == {"level": 4, "yesno": 2, "ab": 2, "kind": 4}[form]
+        assert len(judges.answers(judge)) == {"level": 4, "yesno": 2, "ab": 2, "kind": 4, "does": 4}[form]
         assert read(judge, *[first] * len(judge.orders)).status == "ok"
     features = judges.answer_features([0.0, 1e-9, 0.5, 1.0])
     assert features[0] == features[1] < features[2] < features[3] == 0
@@ -623,6 +624,7 @@ def test_each_form_starts_from_the_rubrics_own_words() -> None:
     assert seeds["yesno"] == "Does this text tell how a soup is made?"
     assert judges.options(seeds["ab"]) == ("a recipe for soup", "a text that is no recipe")
     assert judges.kinds(seeds["kind"]) == RUBRIC.questions.kinds
+    assert judges.kinds(seeds["does"]) == RUBRIC.questions.does
     assert all(judges.well_formed(form, words) for form, words in seeds.items())
 
 

@@ -8,7 +8,6 @@ from measure import Case, Row, cannot_run, rows, seconds
 
 from curate import judge as judges
 from curate import rubric as rubrics
-from curate.errors import CurateError
 from curate.judge import Form, Judge, Layout
 from curate.llm import Client, Endpoint, Reply
 from curate.local_llm import fetch, serve
@@ -29,11 +28,7 @@ def run(*, quick: bool) -> list[Row]:
     """Pages a second. Before each run one page more is asked about, so that what all pages share has been read."""
     if quick:
         return cannot_run("judge", "skipped with --quick")
-    try:
-        weights = fetch(MODEL)
-    except CurateError as error:
-        return cannot_run("judge", str(error))
-    with serve(weights, name=MODEL) as server:
+    with serve(fetch(MODEL), name=MODEL) as server:
         endpoint = Endpoint(f"openai/{MODEL}", api_base=server.api_base, concurrency=1, timeout_seconds=300)
         with Client(endpoint) as client:
             return rows("judge", _cases(client), unit="pages/s", runs=RUNS)

@@ -9,8 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from measure import Row, machine, short
+from measure import Row, cannot_run, machine, short
 
+from curate.errors import CurateError
 from curate.store import write_json
 
 BENCHES = ("cli", "client", "features", "filter", "store", "judge")
@@ -29,11 +30,18 @@ def main(arguments: list[str] | None = None) -> None:
     found: list[Row] = []
     for name in [options.only] if options.only else BENCHES:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found += import_module(f"bench_{name}").run(quick=options.quick)
+        found += _rows_of(name, options.quick)
     print(f"{machine()}; median over the runs, ratio to the baseline (=) of the same bench")
     print(table(found))
     if out := options.out or (None if options.only else RESULTS):
         write_json(out, found)
+
+
+def _rows_of(name: str, quick: bool) -> list[Row]:
+    try:
+        return import_module(f"bench_{name}").run(quick=quick)
+    except CurateError as error:  # what a user can mend, such as weights that cannot be had; the other benches go on
+        return cannot_run(name, str(error))
 
 
 def table(found: list[Row]) -> str:
