@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -61,7 +61,7 @@ def _client(url: str, requests: list[Request], journal: Journal | None = None) -
     return took
 
 
-def _bare(post_all: Callable[..., Awaitable[None]], url: str, requests: list[Request]) -> float:
+def _bare(post_all: Callable[..., Coroutine[Any, Any, None]], url: str, requests: list[Request]) -> float:
     bodies = [{"model": "stub", "messages": list(r.messages), **r.settings} for r in requests]
     return seconds(lambda: asyncio.run(post_all(f"{url}/chat/completions", bodies)))
 
