@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import OpenAIServer
 from small_world import ROOT, level_of, words
 
 from curate import pipeline
@@ -19,7 +20,6 @@ from curate.config import Opened, open_pipeline
 from curate.errors import BadInput, CurateError
 from curate.pipeline import Line, Result
 from curate.progress import Quiet
-from openai_server import OpenAIServer
 
 PAGES = 120
 LABELLED = 90
@@ -252,4 +252,4 @@ def test_killed_in_any_stage_the_same_command_goes_on_to_the_same_end(folder: Pa
     assert work.store.sql(twice).num_rows == 0
     decisions = work.store.sql("SELECT count(*) AS n FROM decisions", scopes=work.scopes()).to_pylist()
     assert decisions[0]["n"] == PAGES
-    assert not [p for p in (folder / "runs").rglob("*.tmp")]
+    assert not list((folder / "runs").rglob("*.tmp"))
