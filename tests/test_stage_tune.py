@@ -416,3 +416,50 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 def test_nothing_is_printed_but_by_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, labelled(), Model())
     assert capfd.readouterr() == ("", "")
+
+
+# Proposals from notes -------------------------------------------------------------------------------------------------
+
+
+def without_notes(number: int) -> Labelled:
+    page = labelled(train=number + 1)[number]
+    return replace(page, said=(("ann", int(page.truth), ""),))
+
+
+def test_labels_without_notes_are_reworded_with_the_rubrics_own_words() -> None:
+    page = without_notes(0)
+    found = list(tune.rewordings(make("ab", "page_first"), page, None))
+    assert page.truth == 0
+    assert len(found) >= 4
+    assert found[1].splitlines() == [
+        f"high: {STEM.asked().high}",
+        f"low: {STEM.asked().low}, or advertising",
+    ]
+
+
+def test_notes_come_before_the_rubrics_words_and_what_they_deny_is_no_kind() -> None:
+    page = replace(without_notes(0), said=(("ann", 0, "court report, no chemistry"), ("bob", 0, "")))
+    found = list(tune.rewordings(make("kind", "page_first"), page, None))
+    assert judges.kinds(found[0]) == {**STEM.questions.kinds, "report": 0}
+    assert not any("chemistry" in text for text in found)
+
+
+def test_a_verb_is_taken_from_a_note_for_the_does_form() -> None:
+    page = replace(without_notes(5), said=(("ann", 5, "derives the formula"),))
+    judge = make("does", "page_first")
+    first = next(tune.rewordings(judge, page, None))
+    assert judges.kinds(first) == {**STEM.questions.does, "derive": round(page.truth)}
+
+
+@pytest.mark.parametrize(("answer", "goes"), [("science", True), ("news", False)])
+def test_the_answer_that_misled_is_left_out(answer: str, goes: bool) -> None:
+    judge, page = make("kind", "page_first"), without_notes(0)
+    said = judges.read(judge, page.page_id, [reply_to("What kind", 0.9 if answer == "science" else 0.1)])
+    assert said.reason == answer
+    last = judges.kinds(list(tune.rewordings(judge, page, said))[-1])
+    assert (answer not in last) == goes
+
+
+def test_gepa_is_given_proposals_where_no_rater_wrote_a_note(tmp_path: Path) -> None:
+    rows = [replace(page, said=(("ann", int(page.truth), ""),)) for page in labelled()]
+    assert run(tmp_path, rows, Model(), forms=["ab"]).proposals > 0

@@ -58,7 +58,8 @@ class Settings(BaseModel):
     fit_answers: bool = True
     """Also try the finalists with a weight for each answer, fitted on train (forms `level`, `kind` and `does`, with logprobs)."""
     reflection: Literal["notes", "model"] = "notes"
-    """Who proposes instructions: `model` (judge.reflection_model), or `notes`, built from what raters wrote."""
+    """Who proposes instructions: `model` (judge.reflection_model), or `notes`: built from what raters wrote of
+    misjudged pages, and from the rubric's words for their levels."""
     seed: int = 0
     """Random seed of the search."""
 
@@ -420,7 +421,7 @@ class _Search:
         reflective_dataset: Mapping[str, Sequence[Mapping[str, Any]]],
         components_to_update: list[str],
     ) -> dict[str, str]:
-        """GEPA's proposal function with `reflection: notes`: the raters' words on the page that was ranked worst."""
+        """GEPA's proposal function with `reflection: notes`: what the page that was ranked worst suggests."""
         return {
             name: self._reworded(candidate[name], reflective_dataset.get(name, ())) for name in components_to_update
         }
@@ -434,9 +435,9 @@ class _Search:
         order = sorted(
             {p.page_id: p for p in [*seen, *known]}.values(), key=lambda p: self.rank.get((instruction, p.page_id), 1.0)
         )
+        asked = self.seed.model_copy(update={"instruction": instruction})
         for page in order:
-            for phrase in _phrases(page):
-                worded = reword(self.seed.form, instruction, phrase, high=page.keep, level=round(page.truth))
+            for worded in rewordings(asked, page, self.bench.known.get((asked.id, page.page_id))):
                 if worded not in self.tried and judges.well_formed(self.seed.form, worded):
                     self.tried.add(worded)
                     return worded
@@ -476,6 +477,17 @@ class _Search:
         return found
 
 
+def rewordings(judge: Judge, page: Labelled, said: Judgment | None) -> Iterator[str]:
+    """Instructions that a misjudged page suggests: with the raters' words on it, with the rubric's words for its level
+    (labels may come without notes), and without the answer that misled."""
+    for phrase in [*_phrases(page), *_clauses(judge.levels[round(page.truth)])]:
+        yield reword(judge.form, judge.instruction, phrase, high=page.keep, level=round(page.truth))
+    if judge.form in judges.WORD_QUESTIONS and said is not None:
+        words = judges.kinds(judge.instruction)
+        if (words.get(said.reason, 0) >= judge.keep) != page.keep:
+            yield "\n".join(f"{word}: {level}" for word, level in words.items() if word != said.reason)
+
+
 def reword(form: Form, instruction: str, phrase: str, *, high: bool, level: int) -> str:
     """The instruction with one phrase of a rater worked in, on the side where people put the page."""
     match form:
@@ -508,8 +520,13 @@ def _with_phrase(description: str, phrase: str) -> str:
 
 def _phrases(page: Labelled) -> list[str]:
     """The raters' notes on a page, each cut to its first clause."""
-    clauses = [re.split(r"[.;:!?(\n]", note.strip(), maxsplit=1)[0] for _, _, note in page.said if note.strip()]
-    return [" ".join(clause.split()[:PHRASE_WORDS]).rstrip(",").lower() for clause in clauses if clause.strip()]
+    return [clauses[0] for _, _, note in page.said if (clauses := _clauses(note, r"[.;:!?(\n]"))]
+
+
+def _clauses(text: str, ends: str = r"[.;:!?(\n,]|\bor\b") -> list[str]:
+    """The clauses of a text, in lower case, each cut to a few words."""
+    clauses = [" ".join(clause.split()[:PHRASE_WORDS]).rstrip(",").lower() for clause in re.split(ends, text)]
+    return [clause for clause in clauses if clause]
 
 
 def _feedback(page: Labelled, said: Judgment, score: float, wrong: Sequence[Labelled]) -> str:
