@@ -98,7 +98,7 @@ def run(
     openings = _open_seal(store, name, labels)
     test = _side(pages, labels, rubric, ("test",))
     known = _side(pages, labels, rubric, ("train", "val"))
-    with progress.task("report: scoring the sealed pages", len(WHO)) as task:
+    with progress.task("report: scoring the sealed pages", len(WHO) - 1) as task:
         probability, threshold = _classified(store, records, test, max_tokens)
         lexical, lexical_threshold = _lexical(known, test, records)
         answers = {
@@ -409,22 +409,22 @@ def _number(x: float | None, digits: int = 2) -> str:
 def _estimate(e: Mapping[str, Any] | None) -> str:
     if not e or e["value"] is None:
         return "–"
+    if e["low"] is None or e["high"] is None:
+        return f"{_number(e['value'])} [no interval]"
     return f"{_number(e['value'])} [{_number(e['low'])}, {_number(e['high'])}]"
 
 
 def as_text(report: Mapping[str, Any], filtered: Mapping[str, Any]) -> str:
     """The table for the terminal, and what the filter kept and why the rest went."""
     sealed = report["sealed"]
-    columns = [
-        c for c in ("auc", "kappa", "qwk", "spearman", "accuracy", "f1") if any(c in found for found in sealed.values())
-    ]
+    columns = [c for c in ("auc", "kappa", "accuracy", "f1") if any(c in found for found in sealed.values())]
     pages = max((e["n"] for found in sealed.values() for e in found.values()), default=0)
     lines = [
         f"On the same {pages} sealed pages, with 95 % intervals:",
-        f"{'':17}" + "".join(f"{c:>19}" for c in columns),
+        f"{'':17}" + "".join(f"{c:>18}" for c in columns),
     ]
     for who, words in WHO.items():
-        lines.append(f"{words:17}" + "".join(f"{_estimate(sealed[who].get(c)):>19}" for c in columns))
+        lines.append(f"{words:17}" + "".join(f"{_estimate(sealed[who].get(c)):>18}" for c in columns))
     lines += [f"note: {note}" for note in report["notes"]]
     rest = ", ".join(f"{n:,} {why}" for why, n in filtered["reasons"].items() if why != "kept")
     lines.append(

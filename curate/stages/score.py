@@ -26,7 +26,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     pages: int | None = Field(None, gt=0)
-    """Pages to judge, labelled ones first, then in random order; null: the whole sample."""
+    """Pages to judge, labelled ones first, then others of train and val in random order; null: the whole sample."""
     batch_pages: int = Field(64, gt=0)
     """Pages per written part. A crash costs no reply (they are journalled), at most this much writing."""
     most_failed: float = Field(0.05, ge=0, le=1)
@@ -49,8 +49,11 @@ class Report:
 
 
 def chosen(pages: Sequence[Mapping[str, Any]], labelled: set[str], settings: Settings) -> list[Mapping[str, Any]]:
-    """The pages to judge: labelled ones first, the rest in the order of a hash."""
-    order = sorted(pages, key=lambda p: (p["page_id"] not in labelled, unit_hash("score", p["page_id"])))
+    """The pages to judge: labelled ones first, then those that may teach, then the sealed ones; each in random order."""
+    order = sorted(
+        pages,
+        key=lambda p: (p["page_id"] not in labelled, p["split"] == "test", unit_hash("score", p["page_id"])),
+    )
     return order[: max(settings.pages, len(labelled))] if settings.pages else order
 
 

@@ -137,11 +137,8 @@ def run(
     search = _Search(settings, seed, train, val, bench, reflect, progress)
     found = search.run()
     finalists = _finalists(settings, bench, untuned, seed, found, train, progress)
-    with progress.task("tune: comparing on val", len(finalists)) as task:
-        table = []
-        for judge, label in finalists:
-            table.append(_on_val(bench, judge, val, label))
-            task.advance()
+    with progress.task("tune: comparing on val", len(finalists) * len(val)) as task:
+        table = [_on_val(bench, judge, val, label, task) for judge, label in finalists]
     best, label = _choose(finalists, table)
     tuned = _with_cuts(bench, best, [*train, *val], progress)
     _freeze(store, untuned, tuned, rubric, label)
@@ -613,8 +610,8 @@ def _logistic_weights(x: np.ndarray, keep: np.ndarray, groups: Sequence[str]) ->
     return np.asarray(models[int(np.argmin(losses))].fit(x, keep).coef_[0])
 
 
-def _on_val(bench: _Bench, judge: Judge, val: Sequence[Labelled], label: str) -> dict[str, Any]:
-    scores = bench.scores(judge, val)
+def _on_val(bench: _Bench, judge: Judge, val: Sequence[Labelled], label: str, task: Task) -> dict[str, Any]:
+    scores = bench.scores(judge, val, task)
     readable = float(np.mean(~np.isnan(scores)))
     return {"label": label, "judge": judge.id, "auc": _auc(val, scores).as_dict(), "readable": readable}
 
