@@ -194,12 +194,18 @@ def fenced(text: str, *, key: str, chars: int) -> str:
 
     Chat control words (`<|im_end|>` and their like) are broken up, so that no page can end its own message.
     """
-    mark = hashlib.sha256(f"{key}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    mark = _mark(f"{key}\n{text}")
     shown = text if len(text) <= chars else text[:chars].rstrip() + " [...]"
     shown = CONTROL.sub(
         lambda found: found.group()[0] + " " + found.group()[1:], shown.encode("utf-8", "replace").decode()
     )
     return f"[page {mark}]\n{shown}\n[end {mark}]"
+
+
+def _mark(text: str) -> str:
+    """Ten letters (47 bits): tokenizers give each digit a token of its own, and every page pays for its marks."""
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return "".join(chr(ord("a") + number // 26**i % 26) for i in range(10))
 
 
 def read(judge: Judge, page_id: str, replies: Sequence[Reply | Failure]) -> Judgment:

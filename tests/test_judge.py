@@ -184,7 +184,7 @@ def test_a_reflection_model_that_fails_raises_as_dspy_expects() -> None:
 def marks(judge: Judge, text: str) -> tuple[str, str, str, str]:
     """Before, begin mark with the page, end mark, after: parted at the marks that belong to this page."""
     content = judges.messages(judge, text)[-1]["content"]
-    found = re.match(r"(?s)(.*?)(\[page ([0-9a-f]+)\]\n.*)\n(\[end \3\])(.*)", content)
+    found = re.match(r"(?s)(.*?)(\[page ([a-z]+)\]\n.*)\n(\[end \3\])(.*)", content)
     assert found
     return found[1], found[2], found[4], found[5]
 

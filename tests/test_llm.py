@@ -540,6 +540,26 @@ def test_a_program_talks_to_its_server_only_and_ends_without_a_word(tmp_path: Pa
     assert (done.stdout, done.stderr, done.returncode) == ("5 ['127.0.0.1']\n", "", 0)
 
 
+IN_TURN = """
+import sys
+from curate.llm import Client, Endpoint, Request
+one, other = (Client(Endpoint("openai/stub", api_base=url)) for url in sys.argv[1:])
+for turn in range(6):
+    client = (one, other)[turn % 2]
+    print(client.complete(Request([{"role": "user", "content": "page"}], {"max_tokens": 1})).text)
+one.close()
+other.close()
+"""
+
+
+@pytest.mark.slow
+def test_two_clients_used_in_turn_end_without_a_word() -> None:
+    with OpenAIServer(lambda body: "1") as one, OpenAIServer(lambda body: "2") as other:
+        command = [sys.executable, "-W", "error", "-c", IN_TURN, one.url, other.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["1", "2"] * 3, "", 0)
+
+
 @pytest.mark.slow
 def test_killed_and_run_again_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     with OpenAIServer(delay_seconds=0.02) as server:
