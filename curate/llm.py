@@ -4,6 +4,7 @@ A reply is journalled under `Request.key` before anything else can fail, so the 
 """
 
 import asyncio
+import atexit
 import contextlib
 import copy
 import ipaddress
@@ -24,7 +25,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from curate.errors import BadInput, CurateError
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 # Before anything imports LiteLLM, which would fetch a price list at import; dspy imports it by itself.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -204,7 +206,7 @@ class Client:
         """Ask once and wait. Raises as `complete_many` does."""
         key = request.key(self.endpoint)
         recorded = self._calls.recorded(key)
-        return recorded or self._calls.run(self._calls.answer(request, key, self.purpose))
+        return recorded or self._calls.run(self._calls.answer, request, key, self.purpose)
 
     def complete_many(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Reply | Failure]]:
         """Ask many, some at a time, and yield each as it comes back, in no order.
@@ -231,7 +233,8 @@ class Client:
             in_flight.cancel()
 
     def close(self) -> None:
-        """Cancel what is in flight and close the connections. A later call opens them again."""
+        """Cancel what is in flight; the last open client of the process closes the connections. A later call opens it
+        again."""
         self._calls.close()
 
     def __enter__(self) -> "Client":
@@ -242,7 +245,7 @@ class Client:
 
 
 class _Calls:
-    """What the clients of one endpoint share: the event loop in its thread, the limits, the counts."""
+    """What a client shares with those made from it by `for_`: the calls in flight, the limits, the counts."""
 
     def __init__(
         self, endpoint: Endpoint, journal: Journal | None, spend: Spend | None, backoff_seconds: float
@@ -264,7 +267,7 @@ class _Calls:
         return _from_record(record) if record else None
 
     def background(self) -> "_Background":
-        """The running event loop. LiteLLM is imported first, in the caller's thread: it takes seconds."""
+        """Where its calls run. LiteLLM is imported first, in the caller's thread: it takes seconds."""
         _litellm()
         with self._starting:
             if self._background is None:
@@ -272,14 +275,9 @@ class _Calls:
                 self._background = _Background()
             return self._background
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of a coroutine on the background loop; cancelled when the wait is interrupted."""
-        try:
-            background = self.background()
-        except BaseException:
-            work.close()
-            raise
-        return _waited(background.submit(work))
+        return _waited(self.background().submit(work, *args, **kwargs))
 
     def close(self) -> None:
         with self._starting:
@@ -464,26 +462,87 @@ class _Limiter:
 
 
 class _Background:
-    """An event loop in a thread of its own; stopped at `close`, or at the end of the program."""
+    """What an open client has running on the event loop that all of them share."""
 
     def __init__(self) -> None:
+        self._shared = _shared.setdefault(os.getpid(), _SharedLoop())
+        self._loop = self._shared.join(self)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def submit(self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Run it on the loop. Raises CurateError when closed."""
+        with self._closing:
+            if self._closed:
+                raise CurateError(_CLOSED)
+            return asyncio.run_coroutine_threadsafe(self._run(work, *args, **kwargs), self._loop)
+
+    async def _run(self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await work(*args, **kwargs)
+        finally:
+            self._tasks.discard(task)
+
+    def close(self) -> None:
+        """Cancel what runs, wait until it has ended, and leave the loop."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                asyncio.run_coroutine_threadsafe(_cancel(self._tasks), self._loop).result()
+            finally:
+                self._shared.leave(self)
+
+
+class _SharedLoop:
+    """An event loop in a thread, from the first client that opens to the last that closes or the end of the program.
+    One for all, because LiteLLM's logging worker is one for all and breaks when it is used from two loops in turn."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._users: set[_Background] = set()
+
+    def join(self, user: _Background) -> asyncio.AbstractEventLoop:
+        """The running loop; the first to join starts it."""
+        with self._changing:
+            if not self._users:
+                self._start()
+            self._users.add(user)
+            return self._loop
+
+    def leave(self, user: _Background) -> None:
+        """The last to leave stops the loop."""
+        with self._changing:
+            self._users.remove(user)
+            if not self._users:
+                self._stop()
+
+    def _start(self) -> None:
         self._loop = _Loop()
         self._thread = threading.Thread(target=_serve_loop, args=(self._loop,), name="llm-calls", daemon=True)
         self._thread.start()
-        self._closing = threading.Lock()
-        self._finalizer = weakref.finalize(self, _stop_loop, self._loop, self._thread)
+        atexit.register(self._close_users)
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Run it on the loop. Raises CurateError when closed."""
-        with self._closing:
-            if self._finalizer.alive:
-                return asyncio.run_coroutine_threadsafe(work, self._loop)
-        work.close()
-        raise CurateError(_CLOSED)
+    def _stop(self) -> None:
+        atexit.unregister(self._close_users)
+        asyncio.run_coroutine_threadsafe(_wind_up(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def close(self) -> None:
-        with self._closing:
-            self._finalizer()
+    def _close_users(self) -> None:
+        if self._thread.is_alive():  # not in a fork of the process
+            for user in list(self._users):
+                user.close()
+
+
+_shared: dict[int, _SharedLoop] = {}
+"""By process: a fork has neither the thread nor the locks of its parent."""
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -528,19 +587,17 @@ def _serve_loop(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
-def _stop_loop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    asyncio.run_coroutine_threadsafe(_wind_up(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them and wait until they have ended."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _wind_up() -> None:
     """Cancel every task of the loop and close LiteLLM's connections that belong to it."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    await _cancel(asyncio.all_tasks() - {asyncio.current_task()})
     cached = _litellm().in_memory_llm_clients_cache
     mine = cached.update_cache_key_with_event_loop("")
     for name in [name for name in cached.cache_dict if mine and name.endswith(mine)]:
@@ -566,18 +623,18 @@ class _InFlight:
 
     def start(self, request: Request, key: str, purpose: str) -> None:
         self._background = self._background or self._calls.background()
-        self._background.submit(self._start(request, key, purpose))
+        self._background.submit(self._answer, request, key, purpose)
         self.count += 1
 
-    async def _start(self, request: Request, key: str, purpose: str) -> None:
-        task = asyncio.create_task(self._calls.answer(request, key, purpose))
+    async def _answer(self, request: Request, key: str, purpose: str) -> Reply | Failure:
+        task = asyncio.current_task()
+        assert task is not None
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._finished(request, task))
+        return await self._calls.answer(request, key, purpose)
 
     def _finished(self, request: Request, task: "asyncio.Task[Reply | Failure]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, so that a task nobody waits for any more is not reported as forgotten
         self._done.put((request, task))
 
     @property
@@ -598,13 +655,7 @@ class _InFlight:
         if self._background is None or not self.count:
             return
         with contextlib.suppress(CurateError):  # the client was closed, and with it all calls
-            _waited(self._background.submit(self._cancel()))
-
-    async def _cancel(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            _waited(self._background.submit(_cancel, self._tasks))
 
 
 def _waited(future: "Future[T]") -> T:

@@ -330,6 +330,8 @@ def run(
     recorded until then stays and the next run goes on from it.
     """
     work = Work(opened, progress)
+    before = work.models.spend.total_usd
+    progress.show_spend(lambda: work.models.spend.total_usd - before)
     lines: list[Line] = []
     again = stage_between(first, "report") if first else ()
     with work.models, work.store.lock():

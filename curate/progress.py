@@ -25,6 +25,9 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """One line that stays."""
 
+    def show_spend(self, spent: Callable[[], float]) -> None:
+        """From now on `spent()`, in US dollars, is shown beside the count."""
+
     def task(self, name: str, total: int | None) -> AbstractContextManager[Task]:
         """A countable piece of work, as a context."""
 
@@ -33,6 +36,9 @@ class Quiet:
     """Shows nothing: for tests and for callers that report in their own way."""
 
     def say(self, text: str) -> None:
+        """Nothing."""
+
+    def show_spend(self, spent: Callable[[], float]) -> None:
         """Nothing."""
 
     @contextmanager
@@ -54,6 +60,10 @@ class Lines:
 
     def __init__(self, out: IO[str] | None = None, *, spent: Callable[[], float] = lambda: 0.0) -> None:
         self.out = out or sys.stderr
+        self.spent = spent
+
+    def show_spend(self, spent: Callable[[], float]) -> None:
+        """Shows `spent()` at the end of each line."""
         self.spent = spent
 
     def say(self, text: str) -> None:
@@ -109,6 +119,10 @@ class Bars:
         from rich.console import Console
 
         self.console = Console(stderr=True)
+        self.spent = spent
+
+    def show_spend(self, spent: Callable[[], float]) -> None:
+        """Shows `spent()` at the end of each bar."""
         self.spent = spent
 
     def say(self, text: str) -> None:

@@ -130,6 +130,7 @@ def test_a_run_ends_with_the_table_the_report_and_what_was_kept(
     path = next(line.split(maxsplit=1)[1] for line in reversed(out.splitlines()) if line.startswith("report "))
     assert Path(path).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "score:" in err, "progress goes to standard error"
+    assert " spent" in err
 
     code, out, _ = run(capsys, "run", *words)
     assert "nothing to do: every stage is fresh" in out

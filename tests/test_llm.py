@@ -502,6 +502,50 @@ def test_a_client_closed_under_its_user_says_so() -> None:
     assert [str(caught.get_nowait())[:21] for _ in users] == ["the client was closed"] * 2
 
 
+def loop_threads() -> int:
+    return sum(thread.name == "llm-calls" for thread in threading.enumerate())
+
+
+def test_clients_share_a_loop_until_the_last_one_closes() -> None:
+    with OpenAIServer() as server:
+        before = loop_threads()
+        for _ in range(2):
+            with client_of(server) as one, client_of(server) as other:
+                for client in (one, other, one):
+                    assert isinstance(client.complete(ask("x")), Reply)
+                assert loop_threads() == 1
+                one.close()
+                assert isinstance(other.complete(ask("x")), Reply)
+            assert loop_threads() == before
+
+
+def test_a_client_that_closes_cancels_its_own_calls_only() -> None:
+    with OpenAIServer(delay_seconds=0.3) as server, client_of(server) as one, client_of(server) as other:
+        answers, cancelled = other.complete_many(many(4)), one.complete_many(many(9))
+        with ThreadPoolExecutor(2) as pool:
+            got, lost = pool.submit(list, answers), pool.submit(list, cancelled)
+            while server.calls < 12:
+                time.sleep(0.01)
+            one.close()
+            with pytest.raises(CurateError, match="the client was closed"):
+                lost.result(5)
+            assert all(isinstance(reply, Reply) for _, reply in got.result(5))
+
+
+def test_an_iterator_of_a_closed_client_does_not_open_it_again() -> None:
+    def slowly() -> Iterator[Request]:
+        yield ask("x")
+        yield from many(3)
+
+    with OpenAIServer() as server, client_of(server) as one, client_of(server, concurrency=1) as other:
+        one.complete(ask("keeps the loop"))
+        answers = other.complete_many(slowly())
+        next(answers)
+        other.close()
+        with pytest.raises(CurateError, match="the client was closed"):
+            list(answers)
+
+
 def test_a_page_quoted_in_an_error_is_not_taken_for_one() -> None:
     quoting = error(400, "temperature: bad value " + "x" * 300 + " logprobs not supported, context length exceeded")
     with OpenAIServer(script=[quoting]) as server, client_of(server) as client:
@@ -541,23 +585,39 @@ def test_a_program_talks_to_its_server_only_and_ends_without_a_word(tmp_path: Pa
 
 
 IN_TURN = """
-import sys
+import os, sys
 from curate.llm import Client, Endpoint, Request
-one, other = (Client(Endpoint("openai/stub", api_base=url)) for url in sys.argv[1:])
-for turn in range(6):
-    client = (one, other)[turn % 2]
-    print(client.complete(Request([{"role": "user", "content": "page"}], {"max_tokens": 1})).text)
-one.close()
-other.close()
+
+def say(client):
+    print(client.complete(Request([{"role": "user", "content": "page"}], {"max_tokens": 1})).text, flush=True)
+
+clients = [Client(Endpoint("openai/stub", api_base=url)) for url in sys.argv[2:]]
+for client in clients * 3:
+    say(client)
+if sys.argv[1] == "closed":
+    for client in clients:
+        client.close()
+if sys.argv[1] == "forked":
+    child = os.fork()
+    if not child:
+        with Client(clients[0].endpoint) as own:
+            say(own)
+        sys.exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    say(clients[1])
 """
 
 
 @pytest.mark.slow
-def test_two_clients_used_in_turn_end_without_a_word() -> None:
+@pytest.mark.parametrize(("end", "more"), [("closed", []), ("forgotten", []), ("forked", ["1", "7", "2"])])
+def test_two_clients_used_in_turn_end_without_a_word(end: str, more: list[str]) -> None:
+    if end == "forked" and not hasattr(os, "fork"):
+        pytest.skip("no fork here")
     with OpenAIServer(lambda body: "1") as one, OpenAIServer(lambda body: "2") as other:
-        command = [sys.executable, "-W", "error", "-c", IN_TURN, one.url, other.url]
+        warnings = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]  # of threads at a fork
+        command = [sys.executable, *warnings, "-c", IN_TURN, end, one.url, other.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.stdout.split(), done.stderr, done.returncode) == (["1", "2"] * 3, "", 0)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["1", "2"] * 3 + more, "", 0)
 
 
 @pytest.mark.slow

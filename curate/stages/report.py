@@ -421,10 +421,10 @@ def as_text(report: Mapping[str, Any], filtered: Mapping[str, Any]) -> str:
     pages = max((e["n"] for found in sealed.values() for e in found.values()), default=0)
     lines = [
         f"On the same {pages} sealed pages, with 95 % intervals:",
-        f"{'':17}" + "".join(f"{c:>18}" for c in columns),
+        f"{'':17}" + "".join(f"{c:>20}" for c in columns),
     ]
     for who, words in WHO.items():
-        lines.append(f"{words:17}" + "".join(f"{_estimate(sealed[who].get(c)):>18}" for c in columns))
+        lines.append(f"{words:17}" + "".join(f"{_estimate(sealed[who].get(c)):>20}" for c in columns))
     lines += [f"note: {note}" for note in report["notes"]]
     rest = ", ".join(f"{n:,} {why}" for why, n in filtered["reasons"].items() if why != "kept")
     lines.append(
