@@ -535,15 +535,17 @@ def test_a_client_that_closes_cancels_its_own_calls_only() -> None:
 def test_an_iterator_of_a_closed_client_does_not_open_it_again() -> None:
     def slowly() -> Iterator[Request]:
         yield ask("x")
-        yield from many(3)
+        time.sleep(0.3)  # its reply is back before the next is asked for
+        yield ask("y")
 
-    with OpenAIServer() as server, client_of(server) as one, client_of(server, concurrency=1) as other:
+    with OpenAIServer() as server, client_of(server) as one, client_of(server) as other:
         one.complete(ask("keeps the loop"))
         answers = other.complete_many(slowly())
         next(answers)
         other.close()
         with pytest.raises(CurateError, match="the client was closed"):
             list(answers)
+        assert server.calls == 2
 
 
 def test_a_page_quoted_in_an_error_is_not_taken_for_one() -> None:
@@ -602,7 +604,7 @@ if sys.argv[1] == "forked":
     if not child:
         with Client(clients[0].endpoint) as own:
             say(own)
-        sys.exit(7)
+        os._exit(7)  # as multiprocessing does
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     say(clients[1])
 """
