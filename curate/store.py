@@ -111,10 +111,7 @@ class Store:
         return rows
 
     def connect(self, scopes: Mapping[str, str] | None = None) -> "duckdb.DuckDBPyConnection":
-        """DuckDB in memory with every table as a view; `scopes` says which folder of a table is the current one.
-
-        Raises CurateError for a damaged part.
-        """
+        """DuckDB in memory with every table as a view; `scopes` says which folder of a table is the current one."""
         import duckdb
 
         connection = duckdb.connect(":memory:")
@@ -125,15 +122,20 @@ class Store:
         return connection
 
     def sql(self, query: str, parameters: Iterable[Any] = (), *, scopes: Mapping[str, str] | None = None) -> pa.Table:
-        """Answer one query over the tables. Raises BadInput with DuckDB's own words when it cannot be answered."""
+        """Answer one query over the tables.
+
+        Raises BadInput with DuckDB's own words when it cannot be answered, CurateError for a damaged part.
+        """
         import duckdb
 
-        with self.connect(scopes) as connection:
-            try:
+        try:
+            with self.connect(scopes) as connection:
                 result = connection.sql(query, params=list(parameters))
                 return result.to_arrow_table() if result is not None else pa.table({})
-            except duckdb.Error as error:
-                raise BadInput(f"sql: {_words(error)} (tables: {', '.join(TABLES)})") from error
+        except duckdb.Error as error:
+            if part := next((p for table in TABLES for p in self.parts(table) if str(p) in str(error)), None):
+                raise CurateError(f"{part}: is damaged ({_words(error)}); {MEND}") from error
+            raise BadInput(f"sql: {_words(error)} (tables: {', '.join(TABLES)})") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -152,18 +154,16 @@ class Store:
             yield
 
     def _view(self, connection: "duckdb.DuckDBPyConnection", table: str, scope: str) -> None:
-        import duckdb
-
-        parts = self.parts(table, scope)
+        """By the table's schema, so that no part is opened to learn its columns. A column that a part lacks is NULL."""
+        parts, empty = self.parts(table, scope), _schema(table).empty_table()
         if not parts:
-            connection.register(table, _schema(table).empty_table())
+            connection.register(table, empty)
             return
-        files = ", ".join("'" + str(p).replace("'", "''") + "'" for p in parts)
-        options = "union_by_name=true, hive_partitioning=false"  # a folder named a=b adds no column
-        try:
-            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}], {options})")
-        except duckdb.Error as error:
-            raise CurateError(f"{self.folder(table, scope)}: {_words(error)}; {MEND}") from error
+        files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
+        types = zip(empty.column_names, connection.from_arrow(empty).types, strict=True)
+        columns = (f"'{name}': {{name: '{name}', type: '{type_}', default_value: NULL}}" for name, type_ in types)
+        options = f"schema=map {{{', '.join(columns)}}}, hive_partitioning=false"  # a folder named a=b adds no column
+        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}], {options})")
 
     def record(self, stage: str, name: str) -> dict[str, Any] | None:
         """What a finished stage wrote down under its fingerprint, or None: presence is the record."""

@@ -86,12 +86,22 @@ def test_half_a_character_is_written_as_a_question_mark(tmp_path: Path) -> None:
     assert [row["text"] for row in store.rows("pages")] == ["cut ?", "text of b"]
 
 
-def test_parts_of_older_versions_with_fewer_columns_are_read_beside_new_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize("new", ["0-first", "z-last", ""])
+def test_parts_of_older_versions_with_fewer_columns_are_read_beside_new_ones(tmp_path: Path, new: str) -> None:
     store = Store(tmp_path)
-    write_parquet(tmp_path / "pages" / "part-old.parquet", pa.table({"page_id": ["old"], "more": [1]}))
-    store.append("pages", [page("new")])
-    assert ids(store) == ["new", "old"]
-    assert store.sql("SELECT page_id FROM pages WHERE text IS NULL").to_pylist() == [{"page_id": "old"}]
+    older = pa.table({"level": pa.array([3], pa.int64()), "page_id": ["old"], "more": [1]})
+    write_parquet(tmp_path / "judgments" / "part-old.parquet", older)
+    if new:
+        store.append("judgments", [{"page_id": "new", "level": 4, "probabilities": [0.5, 0.5]}], part=new)
+    found = store.sql("SELECT * FROM judgments ORDER BY page_id DESC")
+    assert found.schema.names == TABLES["judgments"].names
+    assert found.schema.field("level").type == pa.int32()
+    assert found.select(["page_id", "level", "probabilities"]).to_pylist() == [
+        {"page_id": "old", "level": 3, "probabilities": None},
+        *([{"page_id": "new", "level": 4, "probabilities": [0.5, 0.5]}] if new else []),
+    ]
+    assert store.sql("SELECT page_id FROM judgments WHERE raw IS NULL AND level = 3").num_rows == 1
+    assert sorted(store.read("judgments").column("page_id").to_pylist()) == (["new", "old"] if new else ["old"])
 
 
 def test_a_scope_selects_one_folder_and_no_scope_all(tmp_path: Path) -> None:
@@ -166,13 +176,19 @@ def test_what_a_killed_writer_left_is_not_read(tmp_path: Path) -> None:
 
 def test_a_damaged_part_is_named_in_one_line(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    part = store.append("pages", [page("a")])
+    _, part, _ = [store.append("pages", [page(name)], scope="it's", part=name) for name in "abc"]
     part.write_bytes(part.read_bytes()[:-9])
-    for use in (lambda: store.rows("pages"), lambda: store.sql("SELECT 1")):
-        with pytest.raises(CurateError, match="put the part back from a copy") as caught:
+    for use in (
+        lambda: store.rows("pages"),
+        lambda: store.sql("SELECT count(*) FROM pages"),
+        lambda: store.sql("SELECT text FROM pages WHERE url IS NULL"),
+    ):
+        with pytest.raises(CurateError, match=r"is damaged .*; put the part back from a copy") as caught:
             use()
-        assert part.name in str(caught.value)
+        assert str(caught.value).startswith(f"{part}: ")
+        assert caught.value.exit_code == 1
         assert "\n" not in str(caught.value)
+    assert store.sql("SELECT 1 AS one FROM labels").num_rows == 0, "the other tables can still be asked"
 
 
 KILLED = """
