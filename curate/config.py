@@ -24,6 +24,15 @@ from curate.stages.sample import Settings as SampleSettings
 from curate.stages.score import Settings as ScoreSettings
 from curate.stages.tune import Settings as TuneSettings
 
+PATHS = (
+    "rubric",
+    "workspace",
+    "source.path",
+    "filter.source.path",
+    "label.labels_from.path",
+    "judge.local.gguf",
+)
+"""Keys whose values are paths."""
 STAGES = ("sample", "label", "tune", "score", "distill", "filter", "report")
 
 
@@ -131,7 +140,10 @@ class Opened(BaseModel):
 
 
 def read(file: Path, overrides: Sequence[str] = ()) -> Pipeline:
-    """Read a pipeline file and apply `a.b=c` overrides. Raises BadInput with file, key, value and what is allowed."""
+    """Read a pipeline file and apply `a.b=c` overrides, whose paths are meant from the working folder.
+
+    Raises BadInput with file, key, value and what is allowed.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -261,11 +273,21 @@ def _override(values: dict[str, Any], item: str) -> None:
     if text.startswith("*"):  # a glob such as *.parquet, which YAML would read as an alias
         text = f"'{text}'"
     try:
-        at[last] = rubrics.parse_yaml(text) if text else ""
+        at[last] = _from_here(".".join([*parents, last]), rubrics.parse_yaml(text) if text else "")
     except ValueError as error:
         raise BadInput(
             f"--set {item}: the value is not YAML ({str(error)[:80]}); quote it, as in a.b='\"text\"'"
         ) from error
+
+
+def _from_here(key: str, value: Any) -> Any:
+    """Paths on the command line are meant from where it is typed, those in a pipeline file from where it lies."""
+    if isinstance(value, dict):
+        return {name: _from_here(f"{key}.{name}", inner) for name, inner in value.items()}
+    if isinstance(value, list) and key in PATHS:
+        return [_from_here(key, each) for each in value]
+    here = key in PATHS and isinstance(value, str) and value and "://" not in value
+    return os.path.abspath(os.path.expanduser(value)) if here else value
 
 
 @dataclass(frozen=True)

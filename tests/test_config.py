@@ -240,12 +240,12 @@ def test_cheap_checks_come_before_the_pages_are_looked_at(folder: Path) -> None:
         ("judge.api_base=http://localhost:8000/v1", ("judge", "api_base"), "http://localhost:8000/v1"),
         ("judge.logprobs=false", ("judge", "logprobs"), False),
         ("judge.timeout_seconds=1e2", ("judge", "timeout_seconds"), 100.0),
-        ("source.path=*.jsonl", ("source", "path"), "*.jsonl"),
-        ("source.path=[a, b.jsonl]", ("source", "path"), ["a", "b.jsonl"]),
+        ("source.path=*.jsonl", ("source", "path"), str(Path.cwd() / "*.jsonl")),
+        ("source.path=[a, b.jsonl]", ("source", "path"), [str(Path.cwd() / "a"), str(Path.cwd() / "b.jsonl")]),
         ("tune.forms=[level, ab]", ("tune", "forms"), ["level", "ab"]),
         ("filter.aim=precision>=0.9", ("filter", "aim"), "precision>=0.9"),
         ("filter.aim=threshold=0.5", ("filter", "aim"), "threshold=0.5"),
-        ("filter.source.path=c.jsonl", ("filter", "source", "path"), "c.jsonl"),
+        ("filter.source.path=s3://c.jsonl", ("filter", "source", "path"), "s3://c.jsonl"),
         ("label.labels_from.map={keep: 1, 0: 0}", ("label", "labels_from", "map"), {"keep": 1, "0": 0}),
         ("workspace=", ("workspace",), ""),
         ("sample.seed='7'", ("sample", "seed"), "7"),
@@ -373,3 +373,23 @@ def test_reading_a_pipeline_imports_nothing_heavy(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_paths_after_set_are_meant_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below, here = tmp_path / "pipelines", tmp_path / "here"
+    below.mkdir()
+    here.mkdir()
+    (here / "mine.jsonl").write_text('{"text": "a page"}\n')
+    (below / "theirs.jsonl").write_text('{"text": "another page"}\n')
+    (below / "rubric.md").write_text((ROOT / "rubrics" / "stem.md").read_text())
+    (below / "p.yaml").write_text("{name: p, rubric: rubric.md, source: {path: theirs.jsonl, text: text}}")
+    monkeypatch.chdir(here)
+    as_it_is = open_pipeline(below / "p.yaml")
+    assert as_it_is.shards[0].path == str(below / "theirs.jsonl")
+    given = open_pipeline(
+        below / "p.yaml", ["source.path=mine.jsonl", "filter.source={path: [mine.jsonl], text: text}"]
+    )
+    assert given.shards[0].path == str(here / "mine.jsonl")
+    assert given.corpus[1][0].path == str(here / "mine.jsonl")
+    with pytest.raises(BadInput, match=r"source\.path: .*here/theirs\.jsonl: no such file"):
+        open_pipeline(below / "p.yaml", ["source.path=theirs.jsonl"])

@@ -20,7 +20,7 @@ def test_a_copied_pair_loads_under_its_new_name_and_says_the_same(tmp_path: Path
     assert paths == [tmp_path / "pipelines" / "my-filter_2.yaml", tmp_path / "rubrics" / "my-filter_2.md"]
     assert tree(tmp_path) == ["pipelines/my-filter_2.yaml", "rubrics/my-filter_2.md"]
     (tmp_path / "pages.jsonl").write_text('{"text": "x"}\n')
-    opened = open_pipeline(paths[0], ["source.path=../pages.jsonl"])
+    opened = open_pipeline(paths[0], [f"source.path={tmp_path / 'pages.jsonl'}"])
     shipped = read(folder("pipelines") / f"{like}.yaml")
     assert opened.pipeline.name == opened.rubric.name == "my-filter_2"
     same = {"name", "rubric", "source"}
