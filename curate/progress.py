@@ -154,7 +154,7 @@ class _BarTask:
     def advance(self, amount: int = 1) -> None:
         self.done += amount
         rate = self.done / max(time.monotonic() - self.start, 1e-9)
-        words = f"{self.words}{_spend(self.owner.spent())}"
+        words = f"{self.words}{_spend(self.owner.spent())}".removeprefix(", ")
         self.bars.update(self.task_id, advance=amount, rate=f"{rate:,.1f}/s", words=words)  # type: ignore[attr-defined]
 
     def note(self, text: str) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import heapq
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -85,7 +85,9 @@ def signature(text: str) -> Any:
     return mark
 
 
-def near_duplicates(pages: Sequence[Mapping[str, Any]], *, similarity: float) -> list[tuple[str, str]]:
+def near_duplicates(
+    pages: Sequence[Mapping[str, Any]], *, similarity: float, on_page: Callable[[], object] = lambda: None
+) -> list[tuple[str, str]]:
     """Pairs of page ids whose estimated Jaccard similarity is at least `similarity`, all of them (MinHash LSH).
 
     Two such signatures differ in at most `apart` places, so of `apart` + 1 bands one is equal: no pair is missed.
@@ -102,6 +104,7 @@ def near_duplicates(pages: Sequence[Mapping[str, Any]], *, similarity: float) ->
         pairs += [(other, name) for other in index.query(mark) if marks[other].jaccard(mark) >= similarity]
         marks[name] = mark
         index.insert(name, mark)
+        on_page()
     return pairs
 
 

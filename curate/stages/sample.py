@@ -73,8 +73,8 @@ def run(
     pages = draw.pages()
     if not pages:
         raise BadInput(f"source.text: none of {skips.counts.get(NO_TEXT, 0)} pages has text in column {source.text!r}")
-    with progress.task("sample: near-duplicates", None):
-        pairs = near_duplicates(pages, similarity=settings.similarity)
+    with progress.task("sample: near-duplicates", len(pages)) as task:
+        pairs = near_duplicates(pages, similarity=settings.similarity, on_page=task.advance)
     groups = group_ids(pages, pairs, by=settings.group_by)
     largest = Counter(groups).most_common(1)[0][1]
     if len(pages) > 20 and largest > 0.7 * len(pages):
