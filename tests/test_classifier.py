@@ -15,8 +15,10 @@ from curate.classifier import (
     PageClassifier,
     calibration_of,
     choose,
+    f1_threshold,
     folds_of,
     ranked_choices,
+    threshold_at,
     threshold_for,
 )
 from curate.errors import BadInput
@@ -227,6 +229,28 @@ def test_a_threshold_reaches_its_aim(aim: str, value: float, kept: int, right: i
         assert got.precision.value == pytest.approx(right / kept)
         assert got.recall.value == pytest.approx(right / 5)
         assert got.precision.low < got.precision.value
+
+
+def test_the_expected_f1_is_highest_at_half_of_it() -> None:
+    """By trying every cut on the probabilities themselves; what the few labels say of it moves nothing."""
+    rng = np.random.default_rng(3)
+    probability = rng.beta(0.4, 0.6, size=400)
+    got = f1_threshold(probability, rng.random(400) < probability)
+    expected = [
+        2 * probability[probability >= t].sum() / ((probability >= t).sum() + probability.sum()) for t in probability
+    ]
+    best = probability[int(np.argmax(expected))]
+    assert got.value == pytest.approx(max(expected) / 2)
+    assert probability[probability < best].max() < got.value <= best
+    assert got.value == f1_threshold(probability, rng.random(400) < 0.5).value
+    assert (got.n, got.kept) == (400, int((probability >= got.value).sum()))
+    with pytest.raises(BadInput, match="no pages"):
+        f1_threshold([], [])
+
+
+def test_a_given_threshold_counts_what_it_keeps() -> None:
+    got = threshold_at(0.5, [0.9, 0.5, 0.2, 0.7], [True, False, True, True], aim="threshold=0.5")
+    assert (got.value, got.kept, got.positives, got.right, got.aim) == (0.5, 3, 3, 2, "threshold=0.5")
 
 
 def test_an_aim_out_of_reach_says_so() -> None:

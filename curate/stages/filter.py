@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from curate.classifier import PageClassifier, Threshold, threshold_for
+from curate.classifier import PageClassifier, Threshold, f1_threshold, threshold_at, threshold_for
 from curate.embed import Embedder
 from curate.engines.local import map_shards
 from curate.errors import BadInput, did_you_mean
@@ -37,7 +37,8 @@ class Settings(BaseModel):
     source: Source | None = None
     """The corpus to filter; null: the pipeline's source."""
     aim: str = "f1"
-    """How the threshold is chosen on held-out human labels: `f1`, `precision>=0.9`, `recall>=0.9`; or `threshold=0.5`, given."""
+    """How the threshold is chosen on held-out human labels: `f1` (the highest that the calibrated probabilities promise),
+    `precision>=0.9`, `recall>=0.9`; or `threshold=0.5`, given."""
     tiers: list[float] = [0.2, 0.4, 0.6, 0.8]
     """Probabilities of being worth keeping at which the next tier begins: these five bands by default."""
     drop_duplicates: bool = True
@@ -239,13 +240,11 @@ def _threshold(store: Store, settings: Settings, classifier_id: str) -> Threshol
     """The threshold for the aim, on the held-out predictions of human-labelled train and val pages."""
     held = pq.read_table(store.root / "classifiers" / f"{classifier_id}.held_out.parquet").to_pydict()
     values, keep = np.array(held["probability"]), np.array(held["keep"], bool)
-    if not settings.aim.startswith("threshold="):
-        return threshold_for(values, keep, aim=settings.aim)
-    value = float(settings.aim.removeprefix("threshold="))
-    above = values >= value
-    return Threshold(
-        value, settings.aim, True, len(values), int(above.sum()), int(keep.sum()), int((above & keep).sum())
-    )
+    if settings.aim == "f1":
+        return f1_threshold(values, keep)
+    if settings.aim.startswith("threshold="):
+        return threshold_at(float(settings.aim.removeprefix("threshold=")), values, keep, aim=settings.aim)
+    return threshold_for(values, keep, aim=settings.aim)
 
 
 def _decide(

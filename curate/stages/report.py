@@ -11,7 +11,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate import __version__, agreement, metrics
-from curate.classifier import LexicalBaseline, PageClassifier, folds_of, threshold_for
+from curate.classifier import (
+    LexicalBaseline,
+    PageClassifier,
+    calibration_of,
+    f1_threshold,
+    folds_of,
+    threshold_for,
+)
 from curate.embed import Embedder, EmbeddingCache
 from curate.intervals import Estimate, bootstrap, paired_difference
 from curate.judge import Judge
@@ -230,7 +237,8 @@ def _classified(
 
 
 def _lexical(known: _Test, test: _Test, records: Mapping[str, Mapping[str, Any]]) -> tuple[np.ndarray, float]:
-    """Word n-grams on the human labels alone: what the whole chain has to beat. Its threshold is chosen as the filter's."""
+    """Word n-grams on the human labels alone: what the whole chain has to beat. It is calibrated, and its
+    threshold chosen, as the classifier's."""
     texts, keep, groups = [p["text"] for p in known.pages], known.keep, list(known.groups)
     fold_of = folds_of(groups, keep, folds=5, random_state=0)
     held = np.zeros(len(texts))
@@ -238,10 +246,12 @@ def _lexical(known: _Test, test: _Test, records: Mapping[str, Mapping[str, Any]]
         rest = [i for i in range(len(texts)) if fold_of[i] != fold]
         inner = LexicalBaseline(random_state=0).fit([texts[i] for i in rest], keep[rest], [groups[i] for i in rest])
         held[fold_of == fold] = inner.predict_score([texts[i] for i in np.flatnonzero(fold_of == fold)])
-    aim = records["filter"]["report"]["threshold"]["aim"]
-    threshold = threshold_for(held, keep, aim="f1" if aim.startswith("threshold=") else aim).value
+    calibration = calibration_of(held, keep)
+    aim, promised = records["filter"]["report"]["threshold"]["aim"], calibration.probability(held)
+    as_f1 = aim == "f1" or aim.startswith("threshold=")
+    chosen = f1_threshold(promised, keep) if as_f1 else threshold_for(promised, keep, aim=aim)
     fitted = LexicalBaseline(random_state=0).fit(texts, keep, groups)
-    return fitted.predict_score([p["text"] for p in test.pages]), threshold
+    return calibration.probability(fitted.predict_score([p["text"] for p in test.pages])), chosen.value
 
 
 def _levels(probability: np.ndarray, cuts: Sequence[float]) -> np.ndarray:
