@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -438,3 +440,28 @@ def test_page_ids_are_of_the_text_or_the_sources_own(store: Store, tmp_path: Pat
     assert decisions(store, "text").column("page_id").to_pylist() == [page_id(r["text"]) for r in rows_of(1000, 3)]
     run(store, folder, name="own", id="id")
     assert decisions(store, "own").column("page_id").to_pylist() == ["1000", "1001", "1002"]
+
+
+def test_progress_counts_every_page_once_while_a_batch_is_embedded(tmp_path: Path) -> None:
+    """The embedder tells of 256 pages at a time; the empty page is counted at the batch's end."""
+    store = Store(tmp_path / "work")
+    distilled(store, count=60, features=("embedding",))
+    rows = [{"text": words(n, level_of(n))} for n in range(300)] + [{"text": " "}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "corpus.parquet")
+    counted: list[int] = []
+
+    class Counting(Quiet):
+        @contextmanager
+        def task(self, name: str, total: int | None) -> Iterator[Any]:
+            class Task:
+                def advance(self, amount: int = 1) -> None:
+                    if "scoring" in name:
+                        counted.append(amount)
+
+                def note(self, text: str) -> None: ...
+
+            yield Task()
+
+    run(store, tmp_path / "corpus.parquet", embedder=EMBEDDER, progress=Counting())
+    assert sum(counted) == 301
+    assert len(counted) > 2

@@ -200,12 +200,19 @@ def _score_shard(
             task.advance(scored)
         return 0
     for batch in read(source, shard):
-        left = _after(batch, scored)
+        left, told = _after(batch, scored), 0
+
+        def embedded(count: int) -> None:
+            nonlocal told
+            told += count
+            if task:
+                task.advance(count)
+
         if left.text:
             part = f"{shard.name}-{left.first_row:012d}"
-            store.append("scores", _scored(left, classifier, embedder), scope=scope, part=part)
+            store.append("scores", _scored(left, classifier, embedder, embedded), scope=scope, part=part)
         if task:
-            task.advance(len(batch.text))
+            task.advance(len(batch.text) - told)
     return 0
 
 
@@ -216,12 +223,14 @@ def _after(batch: Batch, row: int) -> Batch:
     return replace(batch, first_row=batch.first_row + skip, table=batch.table.slice(skip), **lists) if skip else batch
 
 
-def _scored(batch: Batch, classifier: PageClassifier, embedder: Callable[[], Embedder]) -> pa.Table:
+def _scored(
+    batch: Batch, classifier: PageClassifier, embedder: Callable[[], Embedder], embedded: Callable[[int], None]
+) -> pa.Table:
     held = [i for i, text in enumerate(batch.text) if text.strip()]
     scores = np.full(len(batch.text), np.nan)
     if held:
         texts = [batch.text[i] for i in held]
-        vectors = embedder().embed(texts) if classifier.needs_embedding else None
+        vectors = embedder().embed(texts, embedded) if classifier.needs_embedding else None
         scores[held] = classifier.probability_of(classifier.predict_texts(texts, vectors))
     n = len(batch.text)
     columns = {
