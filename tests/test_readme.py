@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_readme_has_commands() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_readme_is_understood(command: str) -> None:
     """Its words are parsed by the command itself; nothing is run."""
-    words = [w.strip("'\"") for w in re.findall(r"'[^']*'|\"[^\"]*\"|\S+", command.replace("\\\n", " "))]
+    words = shlex.split(command.replace("\\\n", " "))
     name, *rest = words[1:]
     cli.commands[name].make_context(name, rest, resilient_parsing=False).close()
 

@@ -206,3 +206,15 @@ def test_the_words_that_decide_are_those_of_good_and_bad_pages(tmp_path: Path) -
     good, bad = made.predict_texts(["energy therefore proof equation " * 5, " ".join(BAD)])
     assert good > 0.8
     assert bad < 0.2
+
+
+def test_the_report_says_how_much_the_judge_alone_teaches(tmp_path: Path) -> None:
+    both = run(Store(tmp_path / "both"), pages(80), human_weight=[0.0, 3.0])
+    best = {w: max(c["auc"] for c in both.choices if c["human_weight"] == w) for w in (0.0, 3.0)}
+    assert both.notes[-1] == (
+        f"cross-validated AUC of the classifier on train and val: {best[0.0]:.2f} where the judge alone teaches, "
+        f"{best[3.0]:.2f} where human labels weigh 3"
+    )
+    assert not any(
+        "alone teaches" in note for note in run(Store(tmp_path / "one"), pages(80), human_weight=[3.0]).notes
+    )

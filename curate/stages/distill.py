@@ -144,7 +144,10 @@ def run(
         ],
         embedder=settings.embedder,
         cuts=list(cuts_for(probability.tolist(), taught.levels[known].tolist(), rubric.top)),
-        notes=[classifier.calibration_.note] if classifier.calibration_ and classifier.calibration_.note else [],
+        notes=[
+            *([classifier.calibration_.note] if classifier.calibration_ and classifier.calibration_.note else []),
+            *_who_taught(settings, tried),
+        ],
     )
 
 
@@ -217,6 +220,18 @@ def _tried(settings: Settings, taught: _Taught, targets: np.ndarray, weights: np
 def _best(settings: Settings, tried: Sequence[tuple[float, Choice]]) -> tuple[float, Choice]:
     allowed = [pair for pair in tried if settings.rule == "best" or pair[1].chosen]
     return max(allowed, key=lambda pair: -1.0 if np.isnan(pair[1].auc) else pair[1].auc)
+
+
+def _who_taught(settings: Settings, tried: Sequence[tuple[float, Choice]]) -> list[str]:
+    """How much of the classifier is the judge's: the best AUC by weight of the human labels, where several were tried."""
+    best = {w: max((c.auc for tried_w, c in tried if tried_w == w), default=np.nan) for w in settings.human_weight}
+    if len(best) < 2 or np.isnan(list(best.values())).any():
+        return []
+    words = {w: "the judge alone teaches" if w == 0 else f"human labels weigh {w:g}" for w in best}
+    return [
+        "cross-validated AUC of the classifier on train and val: "
+        + ", ".join(f"{auc:.2f} where {words[w]}" for w, auc in best.items())
+    ]
 
 
 def _write_held_out(
