@@ -162,7 +162,7 @@ def test_a_slow_answer_is_given_up_and_asked_again() -> None:
         start = time.monotonic()
         assert isinstance(client.complete(ask("x")), Reply)
     assert server.calls == 2
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25, "the slow answer would have come after 30 s"
 
 
 def test_retry_after_is_respected() -> None:
@@ -320,7 +320,7 @@ def test_a_server_that_is_down_is_named_with_what_to_do(model: str) -> None:
         pytest.raises(CurateError, match=f"cannot reach the model server at {url}: .*refused.*; start it or set"),
     ):
         list(client.complete_many(many(20)))
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 60, "the server is given up once, not for each call"
 
 
 def test_a_server_that_goes_down_stops_the_run_and_what_came_before_is_kept(tmp_path: Path) -> None:

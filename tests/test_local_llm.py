@@ -174,7 +174,7 @@ def test_without_any_source_one_line_says_what_was_tried_and_what_to_do(tmp_path
     before = time.monotonic()
     with pytest.raises(CurateError) as caught:
         fetch("tiny", cache=tmp_path / "cache")
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20, "the hub client's own retries would last longer"
     said = str(caught.value)
     assert "\n" not in said
     for words in (
@@ -351,7 +351,7 @@ def test_a_hub_that_takes_forever_gives_way_to_packages(tmp_path: Path, monkeypa
         enough.set()
         thread.join()
     assert path.read_bytes() == BYTES
-    assert 1.2 < took < 6
+    assert 1.2 < took < 10, "the dribble would last 11 s"
 
 
 def test_weights_that_cannot_be_loaded_are_said_in_the_servers_words(tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def runs(pid: int) -> bool:
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until_gone(pid: int, seconds: float = 5) -> bool:
+def wait_until_gone(pid: int, seconds: float = 20) -> bool:
     deadline = time.monotonic() + seconds
     while runs(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -435,19 +435,21 @@ def test_a_server_answers_and_is_gone_afterwards(
 
 
 @pytest.mark.model
-def test_a_server_is_gone_after_an_error(weights: Path) -> None:
-    pids, left_at = [], []
+def test_a_server_is_gone_after_an_error(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int] = []
+    killed: list[int] = []
+    kill = subprocess.Popen.kill
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda child: (killed.append(child.pid), kill(child)))
 
     def fail() -> None:
         with serve(weights, name="small", context_tokens=256) as server:
             pids.append(server.pid)
-            left_at.append(time.monotonic())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     assert not runs(pids[0])
-    assert time.monotonic() - left_at[0] < 2, "it went by itself, and need not be killed"
+    assert killed == [], "it went by itself"
 
 
 @pytest.mark.model
@@ -512,12 +514,11 @@ def test_a_server_ends_when_its_user_is_killed(weights: Path, tmp_path: Path, fo
 @pytest.mark.model
 def test_on_ctrl_c_the_user_decides(weights: Path, tmp_path: Path) -> None:
     meanwhile = (
-        "print(server.pid, flush=True)\n"
-        "    try: time.sleep(60)\n"
+        "try: print(server.pid, flush=True); time.sleep(60)\n"
         "    except KeyboardInterrupt: time.sleep(0.3); print(urllib.request.urlopen(server.api_base + '/models').status)"
     )
     user, server = start_user(weights, tmp_path, meanwhile)
     os.killpg(user.pid, signal.SIGINT)
-    assert user.communicate(timeout=20)[0] == "200\n"
+    assert user.communicate(timeout=60)[0] == "200\n"
     assert user.returncode == 0
     assert wait_until_gone(server)
