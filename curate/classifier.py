@@ -331,9 +331,11 @@ class PageClassifier:
 
 
 class LexicalBaseline:
-    """TF-IDF of words and word pairs, logistic regression, fitted on the human labels: what a classifier must beat."""
+    """TF-IDF of words and word pairs, logistic regression, fitted on the human labels: what a classifier must beat. `c` is
+    the inverse strength of regularisation; None: chosen at `fit`."""
 
-    def __init__(self, *, random_state: int = 0) -> None:
+    def __init__(self, *, c: float | None = None, random_state: int = 0) -> None:
+        self.c = c
         self.random_state = random_state
 
     def fit(self, texts: Sequence[str], truth: npt.ArrayLike, groups: Sequence[str] | None = None) -> "LexicalBaseline":
@@ -352,7 +354,7 @@ class LexicalBaseline:
             matrix = self.vectorizer_.fit_transform(texts)
         except ValueError as error:
             raise BadInput(f"baseline: {len(texts)} texts hold no words") from error
-        self.c_ = self._chosen_c(matrix, labels, groups)
+        self.c_ = self._chosen_c(matrix, labels, groups) if self.c is None else self.c
         self.weights_, self.bias_ = self._fit(matrix, labels, self.c_)
         return self
 

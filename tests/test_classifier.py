@@ -486,3 +486,12 @@ def test_on_people_s_labels_of_real_pages_it_is_far_above_chance() -> None:
     half = len(texts) // 2
     baseline = LexicalBaseline().fit(texts[:half], truth[:half])
     assert roc_auc_score(truth[half:], baseline.predict_score(texts[half:])) > 0.7
+
+
+def test_a_lexical_baseline_keeps_a_given_strength() -> None:
+    texts, truth = (
+        [f"good proof {n}" if n % 2 else f"cheap sale {n}" for n in range(60)],
+        [bool(n % 2) for n in range(60)],
+    )
+    assert LexicalBaseline(c=0.5).fit(texts, truth).c_ == 0.5
+    assert LexicalBaseline().fit(texts, truth).c_ > 0

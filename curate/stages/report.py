@@ -240,17 +240,17 @@ def _lexical(known: _Test, test: _Test, records: Mapping[str, Mapping[str, Any]]
     """Word n-grams on the human labels alone: what the whole chain has to beat. It is calibrated, and its
     threshold chosen, as the classifier's."""
     texts, keep, groups = [p["text"] for p in known.pages], known.keep, list(known.groups)
+    fitted = LexicalBaseline(random_state=0).fit(texts, keep, groups)
     fold_of = folds_of(groups, keep, folds=5, random_state=0)
     held = np.zeros(len(texts))
     for fold in np.unique(fold_of):
         rest = [i for i in range(len(texts)) if fold_of[i] != fold]
-        inner = LexicalBaseline(random_state=0).fit([texts[i] for i in rest], keep[rest], [groups[i] for i in rest])
+        inner = LexicalBaseline(c=fitted.c_, random_state=0).fit([texts[i] for i in rest], keep[rest])
         held[fold_of == fold] = inner.predict_score([texts[i] for i in np.flatnonzero(fold_of == fold)])
     calibration = calibration_of(held, keep)
     aim, promised = records["filter"]["report"]["threshold"]["aim"], calibration.probability(held)
     as_f1 = aim == "f1" or aim.startswith("threshold=")
     chosen = f1_threshold(promised, keep) if as_f1 else threshold_for(promised, keep, aim=aim)
-    fitted = LexicalBaseline(random_state=0).fit(texts, keep, groups)
     return calibration.probability(fitted.predict_score([p["text"] for p in test.pages])), chosen.value
 
 
