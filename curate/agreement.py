@@ -1,7 +1,8 @@
 """How well people agree: their consensus, chance-corrected agreement, and the ceiling it sets for judges."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from curate.errors import BadInput
 from curate.metrics import Estimate, bootstrap, evaluate, kappa, weighted_kappa, worth_keeping
+from curate.weighted import Statistic
 
 Label = tuple[str, str, int | None]
 """Page id, rater, level. In the order they were given: a rater's last label of a page counts, None takes it back."""
@@ -32,11 +34,16 @@ class Consensus:
     """Highest level minus lowest."""
 
 
-def consensus(labels: Iterable[Label]) -> dict[str, Consensus]:
-    """Page id to consensus. `level` and the mean can part: of 3, 3 and 0 the median is 3 and the mean 2. `evaluate`
+def consensus(labels: Iterable[Label], *, scale: str = "ordinal") -> dict[str, Consensus]:
+    """Page id to consensus. On a `choice` scale both are the class most raters name, and the spread is how many classes
+    were named beside it. `level` and the mean can part: of 3, 3 and 0 the median is 3 and the mean 2. `evaluate`
     takes either: give it `level_mean` (finer) or `level` (the majority), and the same one everywhere."""
     found = {}
     for page_id, said in _by_page(labels).items():
+        if scale == "choice":
+            chosen = majority(said.values())
+            found[page_id] = Consensus(float(chosen), chosen, len(said), len(set(said.values())) - 1)
+            continue
         levels = np.array(list(said.values()))
         middle = math.floor(np.median(levels))
         found[page_id] = Consensus(float(levels.mean()), middle, len(levels), int(np.ptp(levels)))
@@ -53,16 +60,24 @@ class LeftOut:
     others_mean: float
 
 
-def leave_one_out(labels: Iterable[Label]) -> list[LeftOut]:
-    """Every label of the pages with two raters or more, beside the mean of the others'. Evaluating a judge on these
-    rows, its score repeated for each and grouped by page, holds it to the truth `human_ceiling` holds people to."""
+def leave_one_out(labels: Iterable[Label], *, scale: str = "ordinal") -> list[LeftOut]:
+    """Every label of the pages with two raters or more, beside the mean of the others', or the class that most of them
+    name (the first of those in a tie) on a `choice` scale. Evaluating a judge on these rows, its score repeated for each
+    and grouped by page, holds it to the truth `human_ceiling` holds people to."""
     rows = []
     for page_id, said in _by_page(labels).items():
-        total = sum(said.values())
         for rater, level in said.items():
             if len(said) > 1:
-                rows.append(LeftOut(page_id, rater, level, (total - level) / (len(said) - 1)))
+                others = [other for name, other in said.items() if name != rater]
+                together = majority(others) if scale == "choice" else sum(others) / len(others)
+                rows.append(LeftOut(page_id, rater, level, float(together)))
     return rows
+
+
+def majority(said: Collection[int]) -> int:
+    """The class most raters name, the first of those in a tie."""
+    counts = Counter(said)
+    return min(counts, key=lambda level: (-counts[level], level))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +94,12 @@ class Ceiling:
 
 
 def human_ceiling(
-    labels: Iterable[Label], *, keep: int, levels: int, groups: Mapping[str, str] | None = None
+    labels: Iterable[Label],
+    *,
+    keep: int | Collection[int],
+    levels: int,
+    groups: Mapping[str, str] | None = None,
+    scale: str = "ordinal",
 ) -> Ceiling:
     """Each rater against the mean of the others on the same pages, pooled over raters, through the same `evaluate` as
     judges. Intervals are over pages, or over `groups` (page id to group), since the labels of a page hang together.
@@ -89,10 +109,12 @@ def human_ceiling(
     while the mean of two is steadier. And a person gives whole levels, whose ties count half in AUC, where a judge's
     score has few. The first alone is large: of three simulated raters of one skill (levels 0..5, noise of 1.2 levels),
     two have a ceiling of AUC .80 and the third scores .84 against their mean. So a judge above this ceiling need not be
-    better than a person; on the rows of `leave_one_out` the first difference vanishes. Pages with more raters count more, once for each; pages with one are not in it.
+    better than a person; on the rows of `leave_one_out` the first difference vanishes. Pages with more raters count more,
+    once for each; pages with one are not in it. On a `choice` scale a person names a class as judges do, and the score
+    is whether it is one to keep.
     """
     everything = _checked(labels, levels)
-    rows = leave_one_out(everything)
+    rows = leave_one_out(everything, scale=scale)
     raters = len({rater for said in _by_page(everything).values() for rater in said})
     if not rows:
         return Ceiling(raters=raters, note=_why_none(raters))
@@ -100,11 +122,12 @@ def human_ceiling(
     pages = len({row.page_id for row in rows})
     found = evaluate(
         truth_level=[row.others_mean for row in rows],
-        score=said,
+        score=worth_keeping(said, keep).astype(np.float64) if scale == "choice" else said,
         level=said,
         keep=keep,
         levels=levels,
         groups=[_group(row.page_id, groups) for row in rows],
+        scale=scale,
     )
     return Ceiling({name: replace(x, n=pages) for name, x in found.items()}, pages, raters, _bias(len(rows) / pages))
 
@@ -128,16 +151,21 @@ class Pair:
 
     raters: tuple[str, str]
     keep: Estimate
-    """Cohen's kappa of keep and drop."""
+    """Cohen's kappa of keep and drop; NaN on a choice scale without classes to keep."""
     level: Estimate | None
-    """Quadratic weighted kappa of the levels; None with two levels."""
+    """Quadratic weighted kappa of the levels, None with two; Cohen's kappa of the classes on a choice scale."""
 
 
 def pairwise_kappa(
-    labels: Iterable[Label], *, keep: int, levels: int, groups: Mapping[str, str] | None = None
+    labels: Iterable[Label],
+    *,
+    keep: int | Collection[int],
+    levels: int,
+    groups: Mapping[str, str] | None = None,
+    scale: str = "ordinal",
 ) -> list[Pair]:
     """Every two raters who share a page, by name. `n` is the pages they share: with few, read the interval."""
-    by_page = _by_page(_checked(labels, levels))
+    by_page, level_kappa = _by_page(_checked(labels, levels)), _level_kappa(levels, scale)
     raters = sorted({rater for said in by_page.values() for rater in said})
     pairs = []
     for one, other in combinations(raters, 2):
@@ -146,9 +174,15 @@ def pairwise_kappa(
             both = [np.array([by_page[page_id][rater] for page_id in shared]) for rater in (one, other)]
             names = [_group(page_id, groups) for page_id in shared]
             binary = bootstrap(kappa, [worth_keeping(x, keep) for x in both], groups=names)
-            whole = bootstrap(partial(weighted_kappa, levels=levels), both, groups=names) if levels > 2 else None
+            whole = bootstrap(level_kappa, both, groups=names) if level_kappa else None
             pairs.append(Pair((one, other), binary, whole))
     return pairs
+
+
+def _level_kappa(levels: int, scale: str) -> Statistic | None:
+    if scale == "choice":
+        return kappa
+    return partial(weighted_kappa, levels=levels) if levels > 2 else None
 
 
 def krippendorff_alpha(

@@ -5,19 +5,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from curate import keys
 from curate import rubric as rubrics
 from curate.errors import BadInput, did_you_mean
 from curate.rubric import Rubric
 from curate.sources import Shard, Source, columns_of, no_column, shards
 from curate.stages.distill import Settings as DistillSettings
 from curate.stages.filter import Settings as FilterSettings
-from curate.stages.label import LabelFile
+from curate.stages.label import LabelFile, allowed_levels, level_of
 from curate.stages.label import Settings as LabelSettings
 from curate.stages.report import Settings as ReportSettings
 from curate.stages.sample import Settings as SampleSettings
@@ -64,6 +65,20 @@ class JudgeSettings(BaseModel):
     """Environment variable that holds the key; empty: the provider's usual one."""
     page_chars: int = Field(3000, gt=50)
     """Characters of a page that the judge is shown."""
+    page_tokens: int | None = Field(None, gt=20)
+    """Instead, tokens of a page, counted by the judge's own tokenizer where it is known; null: characters count."""
+    cut: Literal["head", "head_tail", "head_middle_tail"] = "head"
+    """Which parts of a longer page are shown."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Sampling temperature."""
+    seed: int | None = None
+    """Sent to the provider with each call; null: not sent."""
+    max_tokens: int | None = Field(None, gt=0)
+    """Longest reply in tokens; null: as long as the answer form needs (room for thinking with reasoning_effort)."""
+    reasoning_effort: Literal["", "minimal", "low", "medium", "high"] = ""
+    """For models that think first: how much; empty: not sent."""
+    quantisation: str = ""
+    """A note, such as fp8 or awq, that is frozen with the judge: the same model quantised otherwise is another judge."""
     logprobs: bool = True
     """Ask for the probabilities of the answer. Set to false where the provider has none."""
     concurrency: int = Field(16, gt=0)
@@ -82,6 +97,19 @@ class JudgeSettings(BaseModel):
     """Its server, where it is not the default one."""
     reflection_api_key_env: str = ""
     """Its key's environment variable."""
+
+
+class Route(BaseModel):
+    """Pages that a rubric of their own is for: drawn, labelled, tuned, scored, filtered and reported apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    where: str = Field(min_length=1)
+    """SQL condition over a page's columns, as in sample.where: these pages take this route."""
+    rubric: str = ""
+    """Path of their rubric, relative to the pipeline file; empty: the pipeline's."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that are other on this route, as in `{tune.forms: [ab], judge.page_chars: 6000}`."""
 
 
 class Pipeline(BaseModel):
@@ -115,6 +143,16 @@ class Pipeline(BaseModel):
     """Stage 6."""
     report: ReportSettings = ReportSettings()
     """Stage 7."""
+    routes: dict[str, Route] = Field(default_factory=dict)
+    """Several rubrics in one pipeline: name of a route to the pages it is for. Each has a workspace of its own."""
+
+    @field_validator("routes")
+    @classmethod
+    def _named(cls, routes: dict[str, Route]) -> dict[str, Route]:
+        for name in routes:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+                raise ValueError(f"routes: names are of lower-case letters, digits, - and _ (got {name!r})")
+        return routes
 
     @model_validator(mode="after")
     def _reflection(self) -> Self:
@@ -137,10 +175,12 @@ class Opened(BaseModel):
     shards: list[Shard]
     labels: tuple[Source, list[Shard]] | None
     corpus: tuple[Source, list[Shard]]
+    route: str = ""
 
 
-def read(file: Path, overrides: Sequence[str] = ()) -> Pipeline:
-    """Read a pipeline file and apply `a.b=c` overrides, whose paths are meant from the working folder.
+def read(file: Path, overrides: Sequence[str] = (), *, route: str = "") -> Pipeline:
+    """Read a pipeline file and apply `a.b=c` overrides, whose paths are meant from the working folder; with `route`, as
+    it is for the pages of that route.
 
     Raises BadInput with file, key, value and what is allowed.
     """
@@ -152,23 +192,47 @@ def read(file: Path, overrides: Sequence[str] = ()) -> Pipeline:
             f"{file}: pipeline file cannot be read ({getattr(error, 'strerror', None) or error}){near}"
         ) from error
     try:
-        values = rubrics.parse_yaml(text)
-    except ValueError as error:
-        raise BadInput(f"{file}: is not YAML: {error}") from error
+        values = keys.parse_yaml(text)
+    except keys.NotYaml as error:
+        raise BadInput(f"{file}{f':{error.line}' if error.line else ''}: is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise BadInput(f"{file}: must hold keys and values (got {type(values).__name__})")
+    keys.check_keys(file, values, Pipeline, text=text)
+    if route:
+        _take_route(file, values, route)
     for item in overrides:
         _override(values, item)
-    rubrics.check_keys(file, values, Pipeline)
+    keys.check_keys(file, values, Pipeline)
+    if route:
+        _narrow(values, values.pop("routes")[route]["where"])
     try:
         return Pipeline.model_validate(values, strict=True)
     except ValidationError as error:
-        raise BadInput(f"{file}: {rubrics.first_problem(error)}") from error
+        problem = keys.first_problem(error)
+        elsewhere = route or any(problem.startswith(item.partition("=")[0].strip()) for item in overrides)
+        raise BadInput(keys.located(file, "" if elsewhere else text, problem)) from error
 
 
-def open_pipeline(file: Path, overrides: Sequence[str] = ()) -> Opened:
-    """Read a pipeline file and check all that it names: rubric, model, keys, sources, columns. Nothing is written."""
-    pipeline = read(file, overrides)
+def open_routes(file: Path, overrides: Sequence[str] = (), *, route: str = "") -> list[Opened]:
+    """The pipeline as it is for each of its routes, or for the one that is named; itself where it has none."""
+    names = list(read(file, overrides).routes)
+    if route and route not in names:
+        raise BadInput(
+            f"--route {route}: {file} has no such route{did_you_mean(route, names)}{'' if names else '; it has none'}"
+        )
+    return [open_pipeline(file, overrides, route=name) for name in ([route] if route else names or [""])]
+
+
+def open_pipeline(file: Path, overrides: Sequence[str] = (), *, route: str = "") -> Opened:
+    """Read a pipeline file and check all that it names: rubric, model, keys, sources, columns. Nothing is written.
+
+    Raises BadInput where it has routes and none is named.
+    """
+    pipeline = read(file, overrides, route=route)
+    if pipeline.routes:
+        raise BadInput(
+            f"{file}: has the routes {', '.join(pipeline.routes)}; name one, as in --route {min(pipeline.routes)}"
+        )
     below = file.absolute().parent
     if not _path(below, pipeline.rubric).is_file():
         raise BadInput(
@@ -189,8 +253,36 @@ def open_pipeline(file: Path, overrides: Sequence[str] = ()) -> Opened:
     root = below.parent if below.name == "pipelines" else below
     workspace = _path(below, pipeline.workspace) if pipeline.workspace else root / "runs" / pipeline.name
     return Opened(
-        file=file, pipeline=pipeline, rubric=rubric, workspace=workspace, shards=own, labels=labels, corpus=corpus
+        file=file,
+        pipeline=pipeline,
+        rubric=rubric,
+        workspace=workspace / "routes" / route if route else workspace,
+        shards=own,
+        labels=labels,
+        corpus=corpus,
+        route=route,
     )
+
+
+def _take_route(file: Path, values: dict[str, Any], route: str) -> None:
+    """Put a route's own rubric and settings in the place of the pipeline's."""
+    routes = values.get("routes")
+    taken = routes.get(route) if isinstance(routes, dict) else None
+    if not isinstance(taken, dict) or not isinstance(taken.get("set", {}), dict):
+        return  # the check of all keys and values says what is wrong
+    if taken.get("rubric"):
+        values["rubric"] = taken["rubric"]
+    for key, value in taken.get("set", {}).items():
+        if str(key).split(".")[0] in ("name", "workspace", "routes"):
+            raise BadInput(f"{file}: routes.{route}.set: {key} cannot be other on a route")
+        _put(values, str(key), value, f"{file}: routes.{route}.set")
+
+
+def _narrow(values: dict[str, Any], where: str) -> None:
+    """Only the pages of the route are drawn and filtered."""
+    for stage in ("sample", "filter"):
+        found = values.setdefault(stage, {}) or {}
+        values[stage] = {**found, "where": f"({where}) AND ({found['where']})" if found.get("where") else where}
 
 
 def _path(below: Path, given: str) -> Path:
@@ -201,9 +293,10 @@ def _labels(pipeline: Pipeline, rubric: Rubric, below: Path, own: list[Shard]) -
     wanted = pipeline.label.labels_from
     if wanted is None:
         return None
-    wrong = {value: level for value, level in wanted.map.items() if level not in rubric.levels}
+    wrong = {value: level for value, level in wanted.map.items() if level_of(rubric, level) is None}
     if wrong:
-        raise BadInput(f"label.labels_from.map: must name levels 0..{rubric.top} (got {wrong})")
+        what = "classes" if rubric.scale == "choice" else "levels"
+        raise BadInput(f"label.labels_from.map: must name {what} {allowed_levels(rubric)} (got {wrong})")
     if wanted.match == "url" and not pipeline.source.url:
         raise BadInput("label.labels_from.match: url needs source.url, the column of the URL")
     source, found = _label_file(wanted, below) if wanted.path else (pipeline.source, own)
@@ -262,22 +355,26 @@ def _override(values: dict[str, Any], item: str) -> None:
     key, equals, text = item.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
         raise BadInput(f"--set {item}: must be key=value, such as --set judge.page_chars=2000")
+    if text.startswith("*"):  # a glob such as *.parquet, which YAML would read as an alias
+        text = f"'{text}'"
+    try:
+        _put(values, key.strip(), _from_here(key.strip(), keys.parse_yaml(text) if text else ""), f"--set {item}")
+    except ValueError as error:
+        raise BadInput(
+            f"--set {item}: the value is not YAML ({str(error)[:80]}); quote it, as in a.b='\"text\"'"
+        ) from error
+
+
+def _put(values: dict[str, Any], key: str, value: Any, where: str) -> None:
     at: Any = values
-    *parents, last = key.strip().split(".")
+    *parents, last = key.split(".")
     for i, part in enumerate(parents):
         if at.get(part) is None:
             at[part] = {}
         at = at[part]
         if not isinstance(at, dict):
-            raise BadInput(f"--set {item}: {'.'.join(parents[: i + 1])} is a value, it has no key {last!r} below it")
-    if text.startswith("*"):  # a glob such as *.parquet, which YAML would read as an alias
-        text = f"'{text}'"
-    try:
-        at[last] = _from_here(".".join([*parents, last]), rubrics.parse_yaml(text) if text else "")
-    except ValueError as error:
-        raise BadInput(
-            f"--set {item}: the value is not YAML ({str(error)[:80]}); quote it, as in a.b='\"text\"'"
-        ) from error
+            raise BadInput(f"{where}: {'.'.join(parents[: i + 1])} is a value, it has no key {last!r} below it")
+    at[last] = value
 
 
 def _from_here(key: str, value: Any) -> Any:
@@ -304,12 +401,13 @@ def settings(model: type[BaseModel] = Pipeline, prefix: str = "") -> list[Settin
     """Every key of a pipeline file, in the order of the file."""
     found: list[Setting] = []
     for name, field in model.model_fields.items():
-        inner = rubrics.model_in(field.annotation)
+        inner = keys.model_in(field.annotation)
         meaning = " ".join((field.description or "").split())
-        if inner is None or field.default is None or name == "source":
+        several = {list: "[]", dict: ".NAME"}.get(get_origin(field.annotation) or object, "")
+        if inner is None or field.default is None or several or name == "source":
             found.append(Setting(f"{prefix}{name}", _as_yaml(field), meaning))
         if inner is not None:
-            found += settings(inner, f"{prefix}{name}.")
+            found += settings(inner, f"{prefix}{name}{several}.")
     return found
 
 

@@ -34,6 +34,7 @@ HUB_NAME = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+)
 CHARS_PER_TOKEN = 24
 """Only this many characters per token are given to the tokenizer, which would else read megabytes to cut them off."""
 BATCHES_A_CALL = 8
+TOKENS_A_CALL = 1024
 SAMPLES, SAMPLE_BYTES = 64, 1 << 16
 PART_PAGES = 1024
 """Pages per part of the cache: what a crash can cost, and the most that is held before it is written."""
@@ -92,6 +93,35 @@ class Embedder:
                 on_progress(len(part))
         vectors = np.empty((len(texts), found[0].shape[1]), dtype=np.float32)
         vectors[order] = np.concatenate(found)
+        return vectors
+
+    def token_vectors(self, on_progress: OnProgress | None = None) -> tuple[str, Vectors]:
+        """The tokenizer as JSON, and the vector of each of its tokens read as a page of its own: float32 (tokens, d).
+
+        What static embeddings are made from. Raises BadInput for a model whose tokenizer is not of the fast kind.
+        """
+        tokenizer = getattr(self._loaded.tokenizer, "backend_tokenizer", None)
+        if tokenizer is None:
+            raise BadInput(f"embedder: {self.model} has no fast tokenizer, so no static embedding can be made from it")
+        around = tokenizer.encode("")  # the marks that the model puts around every text
+        half = (len(around.ids) + 1) // 2
+        ids = np.arange(tokenizer.get_vocab_size())
+        found = []
+        for start in range(0, len(ids), TOKENS_A_CALL):
+            found.append(self._encode_ids(ids[start : start + TOKENS_A_CALL], around.ids[:half], around.ids[half:]))
+            if on_progress:
+                on_progress(len(found[-1]))
+        return str(tokenizer.to_str()), np.concatenate(found)
+
+    def _encode_ids(self, tokens: npt.NDArray[np.int64], before: list[int], after: list[int]) -> Vectors:
+        import torch
+
+        loaded = self._loaded
+        rows = [[*before, int(token), *after] for token in tokens]
+        ids = torch.tensor(rows, device=loaded.device)
+        with torch.inference_mode(), _half_precision(loaded.device.type, self.bf16):
+            made = loaded({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"]
+        vectors: Vectors = made.float().cpu().numpy()
         return vectors
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a classifier sees of a page: its embedding, hashed words and word pairs, and its shape.
+"""What a classifier sees of a page, in blocks: its embedding, its static embedding, words and pairs, character runs, shape.
 
 Nothing here is fitted, so the same page gives the same row in every process and on every shard.
 """
@@ -8,28 +8,36 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import BadInput
+from curate.errors import BadInput, did_you_mean
+from curate.ngrams import CHAR_BITS, READ_CHARS, TOKEN, char_counts, plain, word_counts
 
-Block = Literal["embedding", "ngrams", "shape"]
+__all__ = ["BLOCKS", "READ_CHARS", "SPARSE", "TOKEN", "Features", "features_of", "plain", "shape_features", "shapes"]
+
+Block = Literal["embedding", "static", "ngrams", "chars", "shape"]
 BLOCKS: tuple[str, ...] = get_args(Block)
+SPARSE = frozenset({"ngrams", "chars"})
+"""Blocks of counts; the others are dense."""
+PAGES_PER_S = {"embedding": 35, "static": 2500, "ngrams": 13_000, "chars": 10_000, "shape": 6500}
+"""Pages of 300 words that one core looks at in a second, as it was measured once: a choice of features by cost is then
+the same on every machine. `tests/bench` measures it anew."""
 Floats = npt.NDArray[np.float32]
 
-READ_CHARS = 8000
-"""Characters of a page that n-grams and shape read: some 1,300 words, more than any judge is shown."""
+
+class Embeds(Protocol):
+    """What makes static embeddings of texts: `curate.static.StaticVectors`."""
+
+    def embed(self, texts: Sequence[str], /) -> Floats:
+        """Vectors (n, d)."""
+        ...
+
+
 TYPE_TOKEN_WORDS = 500
 """Words over which the type-token ratio is taken: it falls with length, so pages are compared over equal length."""
-
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Scripts written without spaces (Thai, Lao, Burmese, Khmer, kana, Han): each character counts as a word."""
-MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-"""Vowel signs and accents that `\\w` leaves out, which would cut Hindi or Tamil words in pieces."""
-TOKEN = rf"[{UNSPACED}]|[\w{MARKS}]{{2,}}"
-_UNSPACED_RUN = re.compile(rf"[{UNSPACED}]+")
 
 FUNCTION_WORDS = frozenset(
     word
@@ -83,7 +91,7 @@ _DIGIT, _UPPER, _LETTER, _SPACE, _PUNCTUATION, _CODE, _OTHER = range(7)
 
 @dataclass(frozen=True)
 class Features:
-    """Rows of pages, in blocks: `embedding` (n, d) and `shape` (n, k) as arrays, `ngrams` as a sparse matrix."""
+    """Rows of pages, in blocks: dense ones as float32 arrays (n, d), counts as sparse matrices (n, columns)."""
 
     blocks: Mapping[str, Any]
 
@@ -110,42 +118,41 @@ def features_of(
     texts: Sequence[str],
     embeddings: npt.NDArray[np.float32] | None = None,
     *,
+    static: Embeds | None = None,
     ngram_bits: int = 18,
     blocks: Iterable[str] = BLOCKS,
 ) -> Features:
-    """The blocks of `texts`; `embedding` is there only where `embeddings` (n, d) are given."""
+    """The blocks of `texts`. `embedding` is there only where `embeddings` (n, d) are given, `static` only where what
+    makes them is."""
     made: dict[str, Any] = {}
     wanted = set(blocks)
     if "embedding" in wanted and embeddings is not None:
         made["embedding"] = np.asarray(embeddings, dtype=np.float32)
+    if "static" in wanted and static is not None:
+        made["static"] = static.embed(texts)
     if "ngrams" in wanted:
-        made["ngrams"] = hashed_ngrams(texts, bits=ngram_bits)
+        made["ngrams"] = word_counts(texts, bits=ngram_bits)
+    if "chars" in wanted:
+        made["chars"] = char_counts(texts, bits=min(CHAR_BITS, ngram_bits))
     if "shape" in wanted:
         made["shape"] = shapes(texts)
     return Features(made)
 
 
-def hashed_ngrams(texts: Sequence[str], *, bits: int = 18) -> Any:
-    """Words and word pairs, lower-case, hashed into 2**bits signed columns, rows of length 1: float32 CSR (n, 2**bits).
-
-    The hashing trick of Weinberger et al. 2009. Reads the first READ_CHARS of each page.
-    """
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    vectorizer = HashingVectorizer(
-        n_features=2**bits,
-        ngram_range=(1, 2),
-        preprocessor=plain,
-        token_pattern=TOKEN,
-        dtype=np.float32,
-    )
-    return vectorizer.transform(texts)
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Blocks in their fixed order. Raises BadInput for an unknown one, or none."""
+    wanted = list(names)
+    for name in wanted:
+        if name not in BLOCKS:
+            raise BadInput(f"classifier: no features {name!r}{did_you_mean(name, BLOCKS)}")
+    if not wanted:
+        raise BadInput(f"classifier: no features given (allowed: {', '.join(BLOCKS)})")
+    return tuple(name for name in BLOCKS if name in wanted)
 
 
-def plain(text: str) -> str:
-    """The part of a page that n-grams read: lower-case, scripts without spaces set apart from the rest."""
-    start = text[:READ_CHARS].lower()
-    return start if start.isascii() else _UNSPACED_RUN.sub(r" \g<0> ", start)
+def pages_per_s(blocks: Iterable[str]) -> float:
+    """Pages of 300 words that one core looks at in a second, by PAGES_PER_S."""
+    return 1 / sum(1 / PAGES_PER_S[name] for name in blocks)
 
 
 def shapes(texts: Sequence[str]) -> Floats:
@@ -162,7 +169,7 @@ def shape_features(text: str) -> Floats:
     if not words:
         return np.zeros(len(SHAPE_NAMES), dtype=np.float32)
     sizes = [np.log1p(n) for n in (len(text), len(words), len(lines), len(start) / max(len(lines), 1))]
-    numbers = [*sizes, *_word_lengths(words), *_characters(start), *_lines(lines), *_words(start, words)]
+    numbers = [*sizes, *_word_lengths(words), *_characters(start), *_lines(lines), *_words(words)]
     return np.array(numbers, dtype=np.float32)
 
 
@@ -206,14 +213,20 @@ def _lines(lines: list[str]) -> list[float]:
     return [count / max(len(lines), 1) for count in shares]
 
 
-def _words(text: str, words: list[str]) -> list[float]:
+def _words(words: list[str]) -> list[float]:
     first = [word.lower() for word in words[:TYPE_TOKEN_WORDS]]
     counts = Counter(first)
     return [
         min(sum(word[-1] in SENTENCE_ENDS for word in words) / len(words), 1.0),
-        min(sum(1 for _ in LINK.finditer(text)) / len(words), 1.0),
+        min(_links(words) / len(words), 1.0),
         sum(word[0].isupper() for word in words) / len(words),
         sum(count for word, count in counts.items() if word in FUNCTION_WORDS) / len(first),
         len(counts) / len(first),
         max(counts.values()) / len(first),
     ]
+
+
+def _links(words: list[str]) -> int:
+    """Links and addresses; only words with a mark that each of them has are looked at, which is five times faster."""
+    may_be = " ".join(word for word in words if "." in word[:-1] or "@" in word or ":" in word)
+    return sum(1 for _ in LINK.finditer(may_be))

@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 from curate.errors import BadInput, CurateError
 from curate.journal import BudgetSpent, Journal, Spend, Spent
 from curate.schema import fingerprint, now
+from curate.tokens import TokenEnds
 
 __all__ = [
     "BudgetSpent",
@@ -45,6 +46,7 @@ __all__ = [
     "Spent",
     "count_tokens",
     "price",
+    "token_ends",
 ]
 
 T = TypeVar("T")
@@ -64,6 +66,10 @@ ASSUMED_COMPLETION_TOKENS = 512
 """Held against the budget for a call that sets no `max_tokens`."""
 LOWEST_LOGPROB = -9999.0
 """In place of minus infinity, which is not JSON."""
+SHORT_REPLY = 16
+"""Tokens of a reply whose alternatives are kept whole."""
+RARE_LOGPROB = math.log(1e-4)
+"""A longer reply's alternatives that are rarer tell nothing, and the journal would keep hundreds of each reply."""
 
 _CLOSED = "the client was closed while calls were in flight; run the same again"
 _FREE_PROVIDERS = ("hosted_vllm", "vllm", "ollama", "ollama_chat", "lm_studio", "llamafile", "docker_model_runner")
@@ -134,14 +140,17 @@ class Reply:
     text: str
     finish_reason: str
     top: list[dict[str, float]]
-    """For each generated token, the likeliest tokens and the chosen one with their natural-log probabilities. Empty
-    where logprobs were not asked for, or the provider silently left them out."""
+    """For each generated token, the likeliest tokens with their natural-log probabilities, the chosen one first. Empty
+    where logprobs were not asked for, or the provider silently left them out. Of a reply of more than SHORT_REPLY tokens
+    those below RARE_LOGPROB are left out."""
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
     cost_usd: float
     """US dollars; 0 for own servers and where `price` is unknown."""
     seconds: float
+    thinking_tokens: int = 0
+    """Those of the completion that went into thinking, as the provider counts them."""
     from_journal: bool = False
 
 
@@ -159,6 +168,24 @@ class Failure:
 def count_tokens(text: str) -> int:
     """Roughly how many tokens: a quarter of the characters, at least 1. Good to a factor of two for European text."""
     return max(len(text) // 4, 1)
+
+
+@cache
+def token_ends(model: str) -> TokenEnds:
+    """Where tokens end, by the model's own tokenizer where LiteLLM comes with it (OpenAI's models), else by cl100k_base,
+    whose name then says so: the limit of a page is rough by some ten per cent. Nothing is fetched."""
+    _litellm().encode(model="gpt-4", text="")  # LiteLLM now has its tokenizer files found
+    import tiktoken
+
+    try:
+        encoding, own = tiktoken.encoding_for_model(model.rpartition("/")[2]), True
+    except (KeyError, OSError):
+        encoding, own = tiktoken.get_encoding("cl100k_base"), False
+
+    def split(text: str) -> list[bytes]:
+        return [encoding.decode_single_token_bytes(token) for token in encoding.encode(text, disallowed_special=())]
+
+    return TokenEnds(encoding.name if own else f"{encoding.name} (not the model's own)", own, split)
 
 
 def price(endpoint: Endpoint) -> tuple[float, float] | None:
@@ -738,20 +765,30 @@ def _read(response: Any, endpoint: Endpoint, seconds: float) -> tuple[Reply, str
     """The reply, and why the model refused if it did. Raises on a response that is not one; that is asked again."""
     choice, usage = response.choices[0], response.usage
     details = getattr(usage, "prompt_tokens_details", None)
+    thinking = getattr(usage, "completion_tokens_details", None)
     refusal = getattr(choice.message, "refusal", None)
     if choice.finish_reason == "content_filter":
         refusal = refusal or "stopped by the provider's content filter"
     reply = Reply(
         text=choice.message.content or "",
         finish_reason=choice.finish_reason or "",
-        top=[_position(each) for each in getattr(getattr(choice, "logprobs", None), "content", None) or []],
+        top=_positions(getattr(getattr(choice, "logprobs", None), "content", None) or []),
         prompt_tokens=int(usage.prompt_tokens or 0),
         cached_tokens=int(getattr(details, "cached_tokens", None) or 0),
         completion_tokens=int(usage.completion_tokens or 0),
         cost_usd=0.0,
         seconds=round(seconds, 3),
+        thinking_tokens=int(getattr(thinking, "reasoning_tokens", None) or 0),
     )
     return replace(reply, cost_usd=_cost(reply, response, endpoint)), refusal
+
+
+def _positions(entries: Sequence[Any]) -> list[dict[str, float]]:
+    lowest = RARE_LOGPROB if len(entries) > SHORT_REPLY else LOWEST_LOGPROB
+    return [
+        {token: value for i, (token, value) in enumerate(_position(entry).items()) if i == 0 or value >= lowest}
+        for entry in entries
+    ]
 
 
 def _position(entry: Any) -> dict[str, float]:
@@ -761,8 +798,8 @@ def _position(entry: Any) -> dict[str, float]:
         value = max(float(each.logprob), LOWEST_LOGPROB)
         before = top.get(each.token)
         top[each.token] = value if before is None else _log_of_sum(before, value)
-    top.setdefault(entry.token, max(float(entry.logprob), LOWEST_LOGPROB))
-    return top
+    chosen = top.pop(entry.token, max(float(entry.logprob), LOWEST_LOGPROB))
+    return {entry.token: chosen, **top}
 
 
 def _log_of_sum(one: float, other: float) -> float:
@@ -794,7 +831,7 @@ def _to_record(reply: Reply, refusal: str | None) -> dict[str, Any]:
 def _from_record(record: Mapping[str, Any]) -> Reply | Failure:
     if "refused" in record:
         return Failure("refused", record["refused"])
-    fields = {name: record[name] for name in Reply.__dataclass_fields__ if name != "from_journal"}
+    fields = {name: record[name] for name in Reply.__dataclass_fields__ if name in record}
     return Reply(**{**fields, "cost_usd": 0.0}, from_journal=True)
 
 

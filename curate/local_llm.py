@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from curate.errors import BadInput, CurateError, did_you_mean
+from curate.tokens import TokenEnds
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is fetched, the bytes there are, and the bytes there will be."""
@@ -435,6 +436,29 @@ def serve(
             _stop(child)
 
 
+def token_ends(api_base: str) -> TokenEnds:
+    """Where tokens end by the model that a server of llama.cpp's kind runs. Calling it raises CurateError when the server
+    does not answer."""
+    address = f"{api_base.rstrip('/').removesuffix('/v1')}/tokenize"
+
+    def split(text: str) -> list[bytes]:
+        asked = {"content": text, "add_special": False, "parse_special": False, "with_pieces": True}
+        try:
+            tokens = json.loads(_post(address, asked))["tokens"]
+            return [_piece(token["piece"]) for token in tokens]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CurateError(
+                f"{address}: no tokens ({_in_a_line(error)}); set judge.page_chars in place of tokens"
+            ) from error
+
+    return TokenEnds("the model's own", True, split)
+
+
+def _piece(piece: str | list[int]) -> bytes:
+    """A token's text, or its bytes where they are no text by themselves."""
+    return piece.encode() if isinstance(piece, str) else bytes(piece)
+
+
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
 
@@ -494,8 +518,18 @@ def _answers(address: str) -> bool:
 
 
 def _get(url: str) -> bytes:
+    return _open(urllib.request.Request(url), seconds=5)
+
+
+def _post(url: str, value: Any) -> bytes:
+    return _open(
+        urllib.request.Request(url, json.dumps(value).encode(), {"Content-Type": "application/json"}), seconds=60
+    )
+
+
+def _open(request: urllib.request.Request, *, seconds: float) -> bytes:
     """Past any proxy: the server is on this machine."""
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as reply:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=seconds) as reply:
         return bytes(reply.read())
 
 

@@ -1,6 +1,7 @@
 """Scores against people's labels: every number with its 95 % interval and the count of pages behind it."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +28,9 @@ from curate.weighted import (
     expected_calibration_error,
     f1,
     kappa,
+    macro_f1,
     mae,
+    mean_recall,
     precision,
     recall,
     share,
@@ -50,7 +53,9 @@ __all__ = [
     "expected_calibration_error",
     "f1",
     "kappa",
+    "macro_f1",
     "mae",
+    "mean_recall",
     "nearest_level",
     "paired_difference",
     "precision",
@@ -108,10 +113,11 @@ def nearest_level(truth_level: ArrayLike) -> NDArray[np.int64]:
     return np.ceil(np.asarray(truth_level, dtype=np.float64) - 0.5).astype(np.int64)
 
 
-def worth_keeping(truth_level: ArrayLike, keep: int) -> NDArray[np.bool_]:
-    """Whether people hold each page worth keeping: the nearest level to their mean is `keep` or above. On a
-    binary scale that is the majority; a tie drops."""
-    return nearest_level(truth_level) >= keep
+def worth_keeping(truth_level: ArrayLike, keep: int | Collection[int]) -> NDArray[np.bool_]:
+    """Whether people hold each page worth keeping: the nearest level to their mean is `keep` or above, or one of `keep`
+    where that is several levels or classes. On a binary scale that is the majority; a tie drops."""
+    nearest = nearest_level(truth_level)
+    return nearest >= keep if isinstance(keep, int) else np.isin(nearest, sorted(keep))
 
 
 def ranked_last(score: ArrayLike) -> Floats:
@@ -129,10 +135,11 @@ def evaluate(
     truth_level: ArrayLike,
     score: ArrayLike,
     level: ArrayLike | None,
-    keep: int,
+    keep: int | Collection[int],
     levels: int,
     groups: ArrayLike | None = None,
     predicted_keep: ArrayLike | None = None,
+    scale: str = "ordinal",
 ) -> dict[str, Estimate]:
     """Every number about one judge, classifier or person, on one list of pages.
 
@@ -147,25 +154,79 @@ def evaluate(
 
     An unjudged page (no score, or no level where levels are given) stays in: it ranks below all others, has level 0 and
     is dropped. Refusing thus earns what answering "worst" would, and no more; `coverage` is the share judged.
+
+    On a `choice` scale levels are classes and the truth is one: `accuracy`, `balanced_accuracy` (mean recall), `macro_f1`
+    and `kappa` are of the class, an unjudged page has none and is wrong. Where `keep` names classes, `auc`,
+    `average_precision`, `f1`, `precision` and `recall` are of keeping, and so are `keep_accuracy` and `keep_kappa`.
     """
     means, judged = _evaluated(truth_level, score, level)
-    keeps, given = worth_keeping(means, keep), _levels_given(level, judged, levels)
-    kept = given >= keep if given is not None else None
-    if predicted_keep is not None:
-        kept = as_flags(predicted_keep) & judged
     ranks = ranked_last(np.where(judged, np.asarray(score, dtype=np.float64), np.nan))
-    asked: dict[str, tuple[Statistic, list[ArrayLike]]] = {
+    if scale == "choice":
+        asked = _of_classes(means, level, judged, levels) | _of_kept_classes(means, level, judged, ranks, keep)
+    else:
+        given = _levels_given(level, judged, levels)
+        kept = worth_keeping(given, keep) & _may_keep(judged, keep) if given is not None else None
+        if predicted_keep is not None:
+            kept = as_flags(predicted_keep) & judged
+        asked = _of_levels(means, given, kept, ranks, worth_keeping(means, keep), levels)
+    asked["coverage"] = (share, [judged])
+    return {name: bootstrap(statistic, arrays, groups=groups) for name, (statistic, arrays) in asked.items()}
+
+
+Asked = dict[str, tuple[Statistic, list[ArrayLike]]]
+"""Name to a statistic and what it is of."""
+
+
+def _may_keep(judged: NDArray[np.bool_], keep: int | Collection[int]) -> NDArray[np.bool_]:
+    """An unjudged page has level 0, which a list of levels to keep may hold."""
+    return judged if not isinstance(keep, int) else np.ones_like(judged)
+
+
+def _of_levels(
+    means: Floats,
+    given: NDArray[np.int64] | None,
+    kept: NDArray[np.bool_] | None,
+    ranks: Floats,
+    keeps: NDArray[np.bool_],
+    levels: int,
+) -> Asked:
+    asked: Asked = {
         "auc": (auc, [keeps, ranks]),
         "average_precision": (average_precision, [keeps, ranks]),
         "spearman": (spearman, [means, ranks]),
-        "coverage": (share, [judged]),
     }
     if given is not None and levels > 2:
         asked["qwk"] = (partial(weighted_kappa, levels=levels), [nearest_level(means), given])
         asked["mae"] = (mae, [means, given])
     if kept is not None:
         asked |= {name: (statistic, [keeps, kept]) for name, statistic in _OF_DECISION.items()}
-    return {name: bootstrap(statistic, arrays, groups=groups) for name, (statistic, arrays) in asked.items()}
+    return asked
+
+
+def _of_classes(truth: Floats, level: ArrayLike | None, judged: NDArray[np.bool_], levels: int) -> Asked:
+    if level is None:
+        return {}
+    given = np.where(judged, np.asarray(level, dtype=np.float64), levels)
+    pair: list[ArrayLike] = [as_levels(truth, levels), as_levels(given, levels + 1)]
+    return {
+        "accuracy": (accuracy, pair),
+        "balanced_accuracy": (partial(mean_recall, levels=levels), pair),
+        "macro_f1": (partial(macro_f1, levels=levels), pair),
+        "kappa": (kappa, pair),
+    }
+
+
+def _of_kept_classes(
+    truth: Floats, level: ArrayLike | None, judged: NDArray[np.bool_], ranks: Floats, keep: int | Collection[int]
+) -> Asked:
+    if isinstance(keep, int) or not keep:
+        return {}
+    keeps = worth_keeping(truth, keep)
+    asked: Asked = {"auc": (auc, [keeps, ranks]), "average_precision": (average_precision, [keeps, ranks])}
+    if level is not None:
+        kept = judged & worth_keeping(np.where(judged, np.asarray(level, dtype=np.float64), 0.0), keep)
+        asked |= {name: (statistic, [keeps, kept]) for name, statistic in _OF_KEPT_CLASSES.items()}
+    return asked
 
 
 def _levels_given(level: ArrayLike | None, judged: NDArray[np.bool_], levels: int) -> NDArray[np.int64] | None:
@@ -188,4 +249,11 @@ _OF_DECISION: dict[str, Statistic] = {
     "f1": f1,
     "precision": precision,
     "recall": recall,
+}
+_OF_KEPT_CLASSES: dict[str, Statistic] = {
+    "f1": f1,
+    "precision": precision,
+    "recall": recall,
+    "keep_accuracy": accuracy,
+    "keep_kappa": kappa,
 }

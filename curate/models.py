@@ -2,15 +2,19 @@
 
 import hashlib
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from curate import local_llm
 from curate.config import JudgeSettings, Opened
 from curate.journal import Journal
-from curate.llm import Client, Endpoint, Spend
+from curate.llm import Client, Endpoint, Spend, token_ends
 from curate.local_llm import CATALOGUE, fetch, serve
 from curate.progress import Progress
+from curate.stages.tune import ModelChoice
+from curate.tokens import Ends
 
 
 class Models:
@@ -24,6 +28,7 @@ class Models:
         self.spend = Spend(opened.workspace / "spend.jsonl", budget_usd=opened.pipeline.budget_usd)
         self.journal_folder = opened.workspace / "journal"
         self._journal: Journal | None = None
+        self._ends: dict[str, Ends] = {}
         self._clients: dict[str, Client] = {}
 
     def __enter__(self) -> Self:
@@ -46,6 +51,44 @@ class Models:
             return self.judge()
         return self._client(s.reflection_model, s.reflection_api_base, s.reflection_api_key_env, None, None)
 
+    def grader(self) -> Client:
+        """The client that grades judgments by a rubric of its own: the one that proposes instructions."""
+        return self.reflection()
+
+    def client_of(self, choice: ModelChoice) -> Client:
+        """The client of one of several models."""
+        return self._client(
+            choice.model,
+            choice.api_base,
+            choice.api_key_env,
+            choice.input_usd_per_million,
+            choice.output_usd_per_million,
+        )
+
+    def served(self) -> str:
+        """By whom the judge's model is served."""
+        return served_by(self.settings.model, self.settings.api_base)
+
+    def ends(self) -> Ends | None:
+        """The tokenizer of the judge's model, where pages are cut by tokens; an embedded model is started for it."""
+        return self.ends_of(self.settings.model, self.judge()) if self.settings.page_tokens else None
+
+    def ends_of(self, model: str, client: Client) -> Ends | None:
+        """The tokenizer of a model, where pages are cut by tokens."""
+        if self.settings.page_tokens is None:
+            return None
+        if model not in self._ends:
+            local = model.startswith("local/")
+            found = local_llm.token_ends(str(client.endpoint.api_base)) if local else token_ends(model)
+            if not found.own:
+                self.progress.say(f"judge.page_tokens: {model} is counted by {found.name}")
+            self._ends[model] = lru_cache(4096)(found)
+        return self._ends[model]
+
+    def weights_of(self, model: str) -> str:
+        """SHA-256 of the weights of one of several models, where they are known."""
+        return CATALOGUE[model.removeprefix("local/")].sha256 if model.startswith("local/") else ""
+
     def weights(self) -> str:
         """SHA-256 of the judge's weights where they are known, else empty."""
         return weights_hash(self.settings, self.below)
@@ -53,8 +96,8 @@ class Models:
     def _client(
         self, model: str, api_base: str, key_env: str, input_usd: float | None, output_usd: float | None
     ) -> Client:
-        if model in self._clients:
-            return self._clients[model]
+        if (key := f"{model} at {api_base}") in self._clients:
+            return self._clients[key]
         s = self.settings
         local = model.startswith("local/")
         endpoint = Endpoint(
@@ -69,7 +112,7 @@ class Models:
         )
         client = Client(self._start(model) if local else endpoint, journal=self.journal(), spend=self.spend)
         self.stack.callback(client.close)
-        self._clients[model] = client
+        self._clients[key] = client
         return client
 
     def journal(self) -> Journal:
@@ -113,6 +156,13 @@ class Models:
                     done += step
 
             return fetch(name, on_progress=shown)
+
+
+def served_by(model: str, api_base: str) -> str:
+    """By whom a model is served, as part of a judge: `embedded`, `own server` or `provider`."""
+    if model.startswith("local/"):
+        return "embedded"
+    return "own server" if api_base else "provider"
 
 
 def weights_hash(settings: JudgeSettings, below: Path) -> str:

@@ -1,18 +1,25 @@
 """The order of the stages: what is fresh, what must run, what it would cost, and the run itself."""
 
+import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from curate import judge as judges
+from curate import rubric as rubrics
+from curate.classifier import PageClassifier
 from curate.config import STAGES, Opened, stage_between
-from curate.errors import BadInput, CurateError
+from curate.embed import Embedder
+from curate.errors import BadInput, CurateError, did_you_mean
 from curate.judge import Form, Judge, Layout
-from curate.metrics import worth_keeping
-from curate.models import Models, weights_hash
+from curate.llm import Client
+from curate.models import Models, served_by, weights_hash
 from curate.progress import Progress
+from curate.sampling import unit_hash
 from curate.schema import fingerprint, page_id
 from curate.sources import source_fingerprint
 from curate.stages import distill, filter, label, report, sample, score, tune
@@ -50,6 +57,21 @@ class Result:
         return self.missing_labels is None
 
 
+def stages_of(opened: Opened) -> tuple[str, ...]:
+    """The stages that a pipeline has: without distill and filter where its rubric names no class worth keeping (a quiz)."""
+    return tuple(stage for stage in STAGES if opened.rubric.kept or stage not in ("distill", "filter"))
+
+
+def between(opened: Opened, first: str, last: str) -> tuple[str, ...]:
+    """The pipeline's stages from `first` to `last`. Raises BadInput for a last one that it does not have."""
+    own = stages_of(opened)
+    if last not in own:
+        raise BadInput(
+            f"{last}: rubric {opened.rubric.name} names no class worth keeping, so there is nothing to {last}"
+        )
+    return tuple(stage for stage in stage_between(first, last) if stage in own)
+
+
 class Work:
     """One pipeline at work: the workspace, the inputs of each stage and the records of what is done."""
 
@@ -77,7 +99,7 @@ class Work:
             "settings": self.p.label.model_dump(),
             "sample": self.done("sample"),
             "file": files,
-            "levels": [self.rubric.keep, list(self.rubric.levels)],
+            "levels": [sorted(self.rubric.kept), list(self.rubric.names.items())],
             "labels": label.labels_fingerprint(self.labels()),
         }
 
@@ -91,15 +113,24 @@ class Work:
                 self.p.judge.page_chars,
                 self.p.judge.logprobs,
                 self.p.judge.reflection_model,
+                self._asked_with(),
             ],
-            "labelled": [[page_id(p.text), p.split, p.group, p.said] for p in self.labelled("train", "val")],
+            "labelled": [
+                [page_id(p.text), p.split, p.group, p.said, sorted(p.criteria.items())] for p in self.to_tune()
+            ],
+            "grader": self._grader_hash(),
         }
+
+    def _grader_hash(self) -> str:
+        path = self.p.tune.grader_rubric
+        return rubrics.load(self.opened.file.absolute().parent / path).hash if path is not None else ""
 
     def _inputs_score(self) -> dict[str, Any]:
         return {
             "pages": self.p.score.pages,
+            "injections": self.p.score.injections,
             "sample": self.done("sample"),
-            "judges": [self.record("tune")["report"]["untuned_id"], self.record("tune")["report"]["tuned_id"]],
+            "judges": [self.judge("untuned").id, self.judge("tuned").id],
             "labelled": sorted(self.truth()),
         }
 
@@ -108,7 +139,7 @@ class Work:
             "settings": self.p.distill.model_dump(),
             "score": self.done("score"),
             "labelled": [[page_id(p.text), p.split, p.group, p.said] for p in self.labelled("train", "val")],
-            "keep": self.rubric.keep,
+            "keep": sorted(self.rubric.kept),
         }
 
     def _inputs_filter(self) -> dict[str, Any]:
@@ -124,12 +155,13 @@ class Work:
             "settings": self.p.report.model_dump(),
             "rubric": self.rubric.hash,
             "labels": label.labels_fingerprint(self.labels()),
-            **{stage: self.done(stage) for stage in STAGES[:-1]},
+            **{stage: self.done(stage) for stage in stages_of(self.opened)[:-1]},
         }
 
     def done(self, stage: str) -> str:
-        """The fingerprint under which an earlier stage is done."""
-        return str(self.record(stage)["fingerprint"])
+        """The fingerprint under which an earlier stage is done; of the sample, that of the last round drawn."""
+        record = self.record(stage)
+        return str((stage == "sample" and record["report"].get("name")) or record["fingerprint"])
 
     def record(self, stage: str) -> Row:
         """The record of an earlier stage."""
@@ -162,12 +194,8 @@ class Work:
     def labelled(self, *splits: str) -> list[Labelled]:
         """Labelled pages of some splits, in a fixed order."""
         truth = self.truth()
-        pages = [
-            p
-            for p in sorted(self.pages(), key=lambda p: str(p["page_id"]))
-            if p["split"] in splits and p["page_id"] in truth
-        ]
-        means = [sum(row["level"] for row in truth[p["page_id"]]) / len(truth[p["page_id"]]) for p in pages]
+        pages = [p for p in self._in_order(*splits) if p["page_id"] in truth]
+        means = [self.rubric.consensus([row["level"] for row in truth[p["page_id"]]]) for p in pages]
         return [
             Labelled(
                 page_id=page["page_id"],
@@ -177,26 +205,75 @@ class Work:
                 truth=mean,
                 keep=bool(keep),
                 said=tuple((row["rater"], row["level"], row["note"]) for row in truth[page["page_id"]]),
+                criteria=_mean_criteria(truth[page["page_id"]]),
             )
-            for page, mean, keep in zip(pages, means, worth_keeping(means, self.rubric.keep), strict=True)
+            for page, mean, keep in zip(pages, means, self.rubric.worth(means), strict=True)
         ]
 
-    def make_judge(self, form: Form, layout: Layout) -> Judge:
-        """The judge with the rubric's own words."""
+    def make_judge(self, form: Form, layout: Layout, *, model: tune.ModelChoice | None = None) -> Judge:
+        """The judge with the rubric's own words, by judge.model or another."""
         judge = self.p.judge
+        other = {} if model is None else {"served": served_by(model.model, model.api_base)}
         return judges.of_rubric(
             self.rubric,
             form,
-            model=judge.model,
+            model=judge.model if model is None else model.model,
             layout=layout,
             page_chars=judge.page_chars,
-            weights=self.weights(),
+            weights=self.weights() if model is None else self.models.weights_of(model.model),
             logprobs=judge.logprobs,
+            **{**self._asked_with(), **other},
         )
 
+    def _asked_with(self) -> dict[str, Any]:
+        """What else is frozen with a judge."""
+        judge = self.p.judge
+        return {
+            "page_tokens": judge.page_tokens,
+            "cut": judge.cut,
+            "temperature": judge.temperature,
+            "seed": judge.seed,
+            "reasoning_effort": judge.reasoning_effort,
+            "quantisation": judge.quantisation,
+            "served": self.models.served(),
+            **({"max_tokens": judge.max_tokens} if judge.max_tokens else {}),
+        }
+
+    @property
+    def judges(self) -> Path:
+        """The folder of frozen judges."""
+        return self.store.root / "judges"
+
     def judge(self, which: str) -> Judge:
-        """The frozen `tuned` or `untuned` judge."""
-        return judges.load(self.store.root / "judges", self.record("tune")["report"][f"{which}_id"])
+        """The frozen `untuned` judge, or the `tuned` one: the one that scores, where score.judge names another."""
+        other = self.p.score.judge
+        if which == "tuned" and other:
+            return self._other_judge(other)
+        return judges.load(self.judges, self.record("tune")["report"][f"{which}_id"])
+
+    def _other_judge(self, named: str) -> Judge:
+        """Raises BadInput when it is not there, was edited, or is asked otherwise than it was tuned with."""
+        path = self.opened.file.absolute().parent / named
+        folder, name = (path.parents[1], path.parent.name) if path.suffix == ".json" else (self.judges, named)
+        found = judges.load(folder, name)
+        models = [m.model for m in self.p.tune.models]
+        now = {"model": self.p.judge.model, "weights": self.weights(), "served": self.models.served()}
+        wrong = "" if found.model in models else judges.mismatch(found, **now)
+        if wrong and not self.p.score.force:
+            raise BadInput(f"score.judge: {wrong}; score.force=true scores with it all the same")
+        return found
+
+    def judge_named(self, which: str) -> Judge:
+        """The `tuned` or `untuned` judge, or the one of the workspace whose id begins so. Raises BadInput for a name that
+        none, or more than one, has."""
+        if which in ("tuned", "untuned"):
+            return self.judge(which)
+        known = sorted(path.name for path in self.judges.iterdir() if path.is_dir()) if self.judges.is_dir() else []
+        found = [name for name in known if name.startswith(which)]
+        if len(found) != 1:
+            what = f"{len(found)} judges begin with it" if found else "no such judge in the workspace"
+            raise BadInput(f"{which}: {what}{did_you_mean(which, ['tuned', 'untuned', *known])}")
+        return judges.load(self.judges, found[0])
 
     def to_score(self) -> list[tuple[Judge, Sequence[Mapping[str, Any]]]]:
         """The tuned judge scores the sample, the untuned one the sealed labelled pages, for the comparison."""
@@ -208,7 +285,8 @@ class Work:
     def scopes(self) -> dict[str, str]:
         """Which folder of each table is the present one, for SQL."""
         scopes = {}
-        for table, stage in (("pages", "sample"), ("decisions", "filter"), ("candidates", "tune")):
+        of = {"pages": "sample", "decisions": "filter", "candidates": "tune", "candidate_scores": "tune"}
+        for table, stage in of.items():
             if stage in self.records:
                 scopes[table] = self.done(stage)
         return scopes
@@ -218,7 +296,10 @@ class Work:
     def find(self, stage: str) -> tuple[str, Row | None]:
         """A stage's fingerprint and its record, if it is fresh."""
         name = fingerprint(stage, self.inputs(stage))
-        return name, self.store.record(stage, name)
+        record = self.store.record(stage, name)
+        if stage == "sample" and record and record["report"].get("waiting") and self.store.records("distill"):
+            return name, None  # a round that waited for a classifier can be drawn now
+        return name, record
 
     def run_stage(self, stage: str, name: str) -> Any:
         """Run one stage and give its report."""
@@ -231,8 +312,32 @@ class Work:
             source=self.p.source,
             shards=self.opened.shards,
             name=name,
+            prefixes=sample.names(self.p.sample, self._inputs_sample()["source"])[:-1],
+            embed=self._embed,
+            informative=self._informative(),
             progress=self.progress,
         )
+
+    def _embed(self, texts: Sequence[str]) -> Any:
+        return Embedder(self.p.distill.embedder, max_tokens=self.p.distill.max_tokens).embed(texts)
+
+    def _informative(self) -> sample.Informative | None:
+        """How much pages would teach by the newest classifier: most where it is least sure on which side of the threshold
+        they fall. None where there is no classifier yet."""
+        distilled = self.store.records("distill")
+        if not distilled:
+            return None
+        report = distilled[-1]["report"]
+        filtered = [r for r in self.store.records("filter") if r["inputs"].get("classifier") == report["classifier_id"]]
+        threshold = filtered[-1]["report"]["threshold"]["value"] if filtered else 0.5
+
+        def unsure(pages: Sequence[Mapping[str, Any]]) -> Any:
+            classifier = PageClassifier.load(self.store.root / "classifiers" / report["classifier_id"])
+            texts = [str(page["text"]) for page in pages]
+            vectors = self._embed(texts) if classifier.needs_embedding and texts else None
+            return -abs(classifier.probability_of(classifier.predict_texts(texts, vectors)) - threshold)
+
+        return unsure
 
     def _run_label(self, name: str) -> label.Report:
         return label.run(
@@ -245,26 +350,124 @@ class Work:
         )
 
     def _run_tune(self, name: str) -> tune.Report:
-        client = self.models.judge()
-        reflect = self.models.reflection().for_("reflect").complete if self.p.tune.reflection == "model" else None
+        settings, reflect, grade, rubric = self.p.tune, None, None, None
+        if settings.reflection == "model":
+            reflect = self.models.reflection().for_("reflect").complete
+        if settings.grader_rubric is not None:
+            grade = self.models.grader().for_("grade").complete
+            rubric = rubrics.load(self.opened.file.absolute().parent / settings.grader_rubric)
+        given: dict[str, Any] = {
+            "rubric": self.rubric,
+            "pages": self.to_tune(),
+            "reflect": reflect,
+            "name": name,
+            "progress": self.progress,
+            "spent": lambda: self.models.spend.total_usd,
+            "folder": self.store.root / "searches" / name,
+            "grader_rubric": rubric,
+            "grade": grade,
+        }
+        if settings.models:
+            return tune.run_models(self.store, settings, models=[self._model(m) for m in settings.models], **given)
         return tune.run(
             self.store,
-            self.p.tune,
-            rubric=self.rubric,
-            pages=self.labelled("train", "val"),
+            settings,
             make=self.make_judge,
-            complete=client.for_("tune").complete,
-            reflect=reflect,
+            complete=self.models.judge().for_("tune").complete,
             threads=1 if self.p.judge.model.startswith("local/") else self.p.judge.concurrency,
-            name=name,
-            progress=self.progress,
+            ends=self.models.ends(),
+            **given,
+        )
+
+    def to_tune(self) -> list[Labelled]:
+        """The labelled pages of train and val; with tune.labels=judge:ID as that judge judged them, and with a rubric
+        grader also pages that nobody labelled."""
+        if self.p.tune.labels:
+            return self._as_judged(self.p.tune.labels)
+        found = self.labelled("train", "val")
+        return found + self._unlabelled(self.p.tune.unlabelled_pages, {p.page_id for p in found})
+
+    def _as_judged(self, named: str) -> list[Labelled]:
+        """Pages of train and val with what a judge of the workspace said in place of labels. Raises BadInput where it
+        judged none."""
+        teacher = self.judge_named(named.removeprefix("judge:"))
+        said = {name: row for name, row in self._judged(teacher).items() if row["status"] == "ok"}
+        pages = [p for p in self._in_order("train", "val") if p["page_id"] in said]
+        if not pages:
+            raise BadInput(f"tune.labels: judge {teacher.id} has judged no page of train and val in this workspace")
+        truth = [float(said[p["page_id"]]["level" if self.rubric.scale == "choice" else "expected"]) for p in pages]
+        return [
+            Labelled(
+                page_id=page["page_id"],
+                text=page["text"],
+                split=page["split"],
+                group=page["group_id"],
+                truth=level,
+                keep=bool(keep),
+                said=((f"judge:{teacher.id[:8]}", level, said[page["page_id"]]["reason"] or ""),),
+                criteria=json.loads(said[page["page_id"]]["criteria"] or "{}"),
+            )
+            for page, level, keep in zip(pages, truth, self.rubric.worth(truth), strict=True)
+        ]
+
+    def _unlabelled(self, count: int, known: set[str]) -> list[Labelled]:
+        pages = [p for p in self._in_order("train", "val") if p["page_id"] not in known and not p["duplicate_of"]]
+        return [
+            Labelled(
+                page_id=page["page_id"],
+                text=page["text"],
+                split=page["split"],
+                group=page["group_id"],
+                truth=math.nan,
+                keep=False,
+                said=(),
+            )
+            for page in sorted(pages, key=lambda p: unit_hash("unlabelled", p["page_id"]))[:count]
+        ]
+
+    def _in_order(self, *splits: str) -> list[Row]:
+        return sorted((p for p in self.pages() if p["split"] in splits), key=lambda p: str(p["page_id"]))
+
+    def _model(self, choice: tune.ModelChoice) -> tune.Model:
+        client = self.models.client_of(choice)
+        local = choice.model.startswith("local/")
+        return tune.Model(
+            name=choice.name or choice.model,
+            make=partial(self.make_judge, model=choice),
+            complete=client.for_("tune").complete,
+            usd_per_hour=choice.usd_per_hour,
+            threads=1 if local else self.p.judge.concurrency,
+            ends=self.models.ends_of(choice.model, client),
         )
 
     def _run_score(self, name: str) -> score.Report:
-        work = self.to_score()
-        left = sum(len(score.missing(self.store, judge, pages)) for judge, pages in work)
-        complete_many = self.models.judge().for_("score").complete_many if left else _nothing_to_ask
-        return score.run(self.store, self.p.score, work=work, complete_many=complete_many, progress=self.progress)
+        work, attacked = self.to_score(), self.attacked()
+        rows = [(attacked[0], [row for one in attacked[1] for row in one.rows()])]
+        left = sum(len(score.missing(self.store, judge, pages)) for judge, pages in [*work, *rows])
+        client = self.client_for(attacked[0]) if left else None
+        complete_many = client.for_("score").complete_many if client else _nothing_to_ask
+        return score.run(
+            self.store,
+            self.p.score,
+            work=work,
+            complete_many=complete_many,
+            progress=self.progress,
+            ends=self.models.ends_of(attacked[0].model, client) if client else None,
+            attacked=attacked,
+        )
+
+    def client_for(self, judge: Judge) -> Client:
+        """The client of the model that a judge was tuned with: judge.model, or one of tune.models."""
+        choice = next((m for m in self.p.tune.models if m.model == judge.model), None)
+        return self.models.client_of(choice) if choice else self.models.judge()
+
+    def attacked(self) -> tuple[Judge, list[score.Planted]]:
+        """Labelled pages of train and val with an instruction planted in each."""
+        tuned = self.judge("tuned")
+        pages = [{"page_id": p.page_id, "text": p.text} for p in self.labelled("train", "val")]
+        by_tokens = tuned.page_tokens and self.p.score.injections
+        ends = self.models.ends_of(tuned.model, self.client_for(tuned)) if by_tokens else None
+        return tuned, score.planted(tuned, pages, self.p.score.injections, ends=ends)
 
     def _run_distill(self, name: str) -> distill.Report:
         tuned = self.judge("tuned")
@@ -315,6 +518,14 @@ class Work:
         )
 
 
+def _mean_criteria(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    said: dict[str, list[float]] = {}
+    for row in rows:
+        for name, level in json.loads(row["criteria"] or "{}").items():
+            said.setdefault(name, []).append(level)
+    return {name: sum(levels) / len(levels) for name, levels in sorted(said.items())}
+
+
 def _nothing_to_ask(requests: Any) -> Iterator[Any]:
     if list(requests):
         raise CurateError("score: pages were left over that no model was started for; run the same command again")
@@ -333,9 +544,9 @@ def run(
     before = work.models.spend.total_usd
     progress.show_spend(lambda: work.models.spend.total_usd - before)
     lines: list[Line] = []
-    again = stage_between(first, "report") if first else ()
+    again = between(opened, first, "report") if first else ()
     with work.models, work.store.lock():
-        for stage in stage_between("sample", until):
+        for stage in between(opened, "sample", until):
             line = _one(work, stage, stage in again)
             lines.append(line)
             on_line(line)
@@ -373,9 +584,9 @@ def plan(opened: Opened, *, until: str = "report", first: str = "") -> list[Line
     """What a run would do, without doing it: fresh stages, stages to run with their calls and cost, and what waits."""
     work = Work(opened, _silent())
     lines: list[Line] = []
-    again = stage_between(first, "report") if first else ()
+    again = between(opened, first, "report") if first else ()
     waiting = ""
-    for stage in stage_between("sample", until):
+    for stage in between(opened, "sample", until):
         if waiting:
             calls, usd = _estimate(work, stage)
             lines.append(Line(stage, f"waits for {waiting}", words=_estimate_words(calls, usd), calls=calls, usd=usd))
@@ -395,7 +606,7 @@ def plan(opened: Opened, *, until: str = "report", first: str = "") -> list[Line
 def fresh_records(opened: Opened) -> Work:
     """The work with the records of all stages that are fresh, up to the first that is not."""
     work = Work(opened, _silent())
-    for stage in STAGES:
+    for stage in stages_of(opened):
         _, record = work.find(stage)
         if record is None:
             break
@@ -416,19 +627,17 @@ def _estimate(work: Work, stage: str) -> tuple[int, float | None]:
     p, forms = work.p, judges.usable_forms(work.rubric, work.p.tune.forms)
     sizes = _sizes(work)
     if stage == "tune":
-        train, val = sizes["train"], sizes["val"]
-        screened = min(p.tune.screen_pages or train, train) * sum(len(judges.ORDERS.get(f, ("",))) for f in forms)
-        most = max(len(judges.ORDERS.get(f, ("",))) for f in forms) if forms else 1
-        searches = p.tune.max_metric_calls // (2 * p.tune.minibatch) + 1
-        compared = (p.tune.finalists + 1) * (train + val)
-        calls = screened + most * (p.tune.max_metric_calls + searches * p.tune.anchors + compared) + val
+        calls = _tuning_calls(p.tune, forms, sizes["train"], sizes["val"])
     elif stage == "score":
         if "tune" in work.records:
             calls = sum(
                 len(score.missing(work.store, judge, pages)) * len(judge.orders) for judge, pages in work.to_score()
             )
+            calls += 2 * len(work.judge("tuned").orders) * min(p.score.injections, sizes["train"] + sizes["val"])
         else:
-            calls = 2 * sizes["scored"] + sizes["labelled"]
+            calls = (
+                2 * (sizes["scored"] + 2 * min(p.score.injections, sizes["train"] + sizes["val"])) + sizes["labelled"]
+            )
     else:
         return 0, 0.0
     tokens = min(p.judge.page_chars, sizes["chars"]) / 4 + 120
@@ -445,6 +654,20 @@ def _estimate(work: Work, stage: str) -> tuple[int, float | None]:
         )
     )
     return calls, None if each is None else calls * (tokens * each[0] + each[1] * 2)
+
+
+def _tuning_calls(settings: tune.Settings, forms: Sequence[Form], train: int, val: int) -> int:
+    """Calls that tuning makes at most: screening, search with its anchors and grades, and the comparison on val."""
+    models = max(len(settings.models), 1)
+    ways = len(settings.layouts) * len(settings.examples) * (2 if settings.prior else 1)
+    orders = [len(judges.FORMS[form].orders) for form in forms]
+    most = max(orders, default=1)
+    metric = settings.metric_calls(val)
+    searches = metric // (2 * settings.minibatch) + models
+    screened = models * min(settings.screen_pages or train, train) * ways * sum(orders)
+    compared = models * settings.starts * (settings.finalists + 1) * (train + val) + models * (models - 1) * val
+    graded = metric if settings.graders.get("rubric") else 0
+    return screened + most * (metric + searches * settings.anchors + compared) + models * val + graded
 
 
 def _sizes(work: Work) -> dict[str, int]:
@@ -484,12 +707,14 @@ def summary(stage: str, r: Mapping[str, Any]) -> str:
         case "sample":
             splits = ", ".join(f"{n:,} {s}" for s, n in r["splits"].items())
             skipped = "".join(f", {n:,} {why}" for why, n in r["skipped"].items())
-            return f"{r['drawn']:,} of {r['seen']:,} pages ({splits}); {r['groups']:,} groups, {r['near_duplicate_pairs']:,} near-duplicate pairs{skipped}"
+            waiting = f"; {r['waiting']}" if r.get("waiting") else ""
+            return f"{r['drawn']:,} of {r['seen']:,} pages ({splits}); {r['groups']:,} groups, {r['near_duplicate_pairs']:,} near-duplicate pairs{skipped}{waiting}"
         case "label":
             return f"{r['labels']:,} labels by {len(r['raters'])} raters on {r['labelled_pages']:,} pages"
         case "tune":
-            val = r["val"]
-            return f"{r['form']} form, {r['chosen']}; AUC on val {_two(val['untuned_auc'])} untuned, {_two(val['tuned_auc'])} tuned; {r['accepted']} of {r['proposals']} proposals accepted"
+            val, model = r["val"], f"{r['models']['chosen']}, " if r["models"] else ""
+            stopped = f"; {r['stopped']}" if r["stopped"] else ""
+            return f"{model}{r['form']} form, {r['chosen']}; {r['metric']} on val {_two(val['untuned'])} untuned, {_two(val['tuned'])} tuned; {r['accepted']} of {r['proposals']} proposals accepted{stopped}"
         case "score":
             bad = sum(n for statuses in r["judges"].values() for status, n in statuses.items() if status != "ok")
             return f"{sum(sum(s.values()) for s in r['judges'].values()):,} judgments, {bad:,} without a level"
@@ -507,7 +732,7 @@ def _two(estimate: Mapping[str, Any]) -> str:
 
 def next_step(opened: Opened, missing: label.Report) -> str:
     """What to do when labels are missing: which command, how many."""
-    command = f"curate label {opened.file}"
+    command = f"curate label {opened.file}{f' --route {opened.route}' if opened.route else ''}"
     if missing.missing:
         have = missing.labelled_pages
         return f"{missing.missing} more labelled pages are needed before tuning ({have} of {have + missing.missing}): run `{command}`, or name a file under label.labels_from"

@@ -1,15 +1,51 @@
 """Rubrics: Markdown files whose front matter says what is asked and whose prose is the instruction."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_origin
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from curate.errors import BadInput, did_you_mean
+from curate.keys import NotYaml, check_keys, first_problem, line_of, located, model_in, parse_yaml
 from curate.schema import fingerprint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Criterion",
+    "NotYaml",
+    "Questions",
+    "Rubric",
+    "Scale",
+    "check_keys",
+    "first_problem",
+    "letters_of",
+    "line_of",
+    "load",
+    "located",
+    "model_in",
+    "parse_yaml",
+]
+
+Scale = Literal["ordinal", "binary", "choice"]
+MOST_CLASSES = len(ascii_uppercase)
 
 
 class Criterion(BaseModel):
@@ -21,11 +57,18 @@ class Criterion(BaseModel):
     """The question put to people and to judges that answer in JSON."""
     levels: dict[int, str]
     """Level to its description, from 0 upwards."""
+    weight: float = Field(1.0, gt=0)
+    """How much the criterion counts beside the others."""
 
     @field_validator("levels")
     @classmethod
     def _from_zero(cls, levels: dict[int, str]) -> dict[int, str]:
         return _checked_levels(levels)
+
+    @model_serializer(mode="wrap")
+    def _plainly(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A weight of 1 goes unsaid: rubrics and judges that never named one keep their hash."""
+        return {key: value for key, value in dump(self).items() if (key, value) != ("weight", 1.0)}
 
 
 class Questions(BaseModel):
@@ -54,12 +97,14 @@ class Rubric(BaseModel):
     """The rubric's name: lower-case letters, digits, - and _."""
     asks: str
     """The question in one sentence."""
-    scale: Literal["ordinal", "binary"] = "ordinal"
-    """`ordinal`: levels 0..k, each with a description. `binary`: levels 0 and 1."""
-    keep: int = Field(ge=1)
-    """Pages of this level and above are worth keeping."""
+    scale: Scale = "ordinal"
+    """`ordinal`: levels 0..k, each with a description. `binary`: levels 0 and 1. `choice`: named classes."""
+    keep: int | list[str]
+    """Pages of this level and above are worth keeping. On a `choice` scale: the classes worth keeping, none for a quiz."""
+    classes: dict[str, str] = Field(default_factory=dict)
+    """Class to its description, 2 to 26 of them: the `choice` scale. A class counts as a level by its place here, from 0."""
     levels: dict[int, str]
-    """Level to its description, from 0 upwards, at most 9."""
+    """Level to its description, from 0 upwards, at most 9; made from `classes` on a `choice` scale."""
     criteria: dict[str, Criterion] = Field(default_factory=dict)
     """Aspects with levels of their own, asked of people and of judges that answer in JSON."""
     questions: Questions = Questions()
@@ -67,22 +112,38 @@ class Rubric(BaseModel):
     instruction: str = Field(min_length=1)
     """The prose of the file."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_classes(cls, values: Any) -> Any:
+        return _with_levels(values) if isinstance(values, dict) else values
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _one_kind_of_keep(cls, keep: Any, info: ValidationInfo) -> Any:
+        if info.data.get("scale") == "choice":
+            if not isinstance(keep, list) or not all(isinstance(name, str) for name in keep):
+                raise ValueError(f"must be a list of classes, [] for none (got {keep!r})")
+            return keep
+        if not isinstance(keep, int) or isinstance(keep, bool):
+            raise PydanticCustomError("int_type", "Input should be a valid integer")
+        if keep < 1:
+            raise PydanticCustomError("greater_than_equal", "Input should be greater than or equal to 1")
+        return keep
+
     @field_validator("levels")
     @classmethod
-    def _from_zero(cls, levels: dict[int, str]) -> dict[int, str]:
-        return _checked_levels(levels)
+    def _from_zero(cls, levels: dict[int, str], info: ValidationInfo) -> dict[int, str]:
+        return levels if info.data.get("scale") == "choice" else _checked_levels(levels)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        top = max(self.levels)
-        if self.keep > top:
-            raise ValueError(f"keep: must be one of the levels 1..{top} (got {self.keep})")
-        if self.scale == "binary" and top != 1:
-            raise ValueError(f"levels: must be 0 and 1 on a binary scale (got 0..{top})")
+        _check_keep(self)
+        if self.scale == "binary" and self.top != 1:
+            raise ValueError(f"levels: must be 0 and 1 on a binary scale (got 0..{self.top})")
         for key, words in (("kinds", self.questions.kinds), ("does", self.questions.does)):
             wrong = {word: level for word, level in words.items() if level not in self.levels}
             if wrong:
-                raise ValueError(f"questions.{key}: must name levels 0..{top} (got {wrong})")
+                raise ValueError(f"questions.{key}: must name levels 0..{self.top} (got {wrong})")
         return self
 
     @property
@@ -91,26 +152,72 @@ class Rubric(BaseModel):
         return max(self.levels)
 
     @property
+    def kept(self) -> frozenset[int]:
+        """The levels (or places of the classes) that are worth keeping."""
+        if isinstance(self.keep, int):
+            return frozenset(level for level in self.levels if level >= self.keep)
+        return frozenset(level for level, name in enumerate(self.classes) if name in self.keep)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What people and judges call each level: its digit, or the name of the class."""
+        return {level: str(level) for level in self.levels} if not self.classes else dict(enumerate(self.classes))
+
+    @property
+    def letters(self) -> dict[int, str]:
+        """The key that each level is answered with: its digit, or A, B, C, ... (a class's own name where all names are
+        of one character)."""
+        return letters_of(self.names, by_place=bool(self.classes))
+
+    @property
     def hash(self) -> str:
         """The name of everything the rubric says: one edited word changes it."""
-        return fingerprint(self.model_dump())
+        said = self.model_dump()
+        return fingerprint(said if said["classes"] else {key: said[key] for key in said if key != "classes"})
 
     @property
     def level_lines(self) -> str:
         """The levels as people and judges read them, a line each."""
-        return "\n".join(f"{level}: {words}" for level, words in sorted(self.levels.items()))
+        return "\n".join(f"{self.names[level]}: {words}" for level, words in sorted(self.levels.items()))
+
+    def consensus(self, said: Sequence[int]) -> float:
+        """What several people say together: the mean level, or the class most of them name (the first of those in a
+        tie). Raises ValueError where nobody said anything."""
+        if not said:
+            raise ValueError("consensus: nobody has said anything")
+        if self.scale != "choice":
+            return sum(said) / len(said)
+        counts = Counter(said)
+        return float(min(counts, key=lambda level: (-counts[level], level)))
+
+    def worth(self, truth: Sequence[float]) -> "NDArray[np.bool_]":
+        """Whether pages of this consensus, (n,), are worth keeping. Between two levels the lower one counts: on a binary
+        scale that is the majority, and a tie drops."""
+        import numpy as np
+
+        levels = np.ceil(np.asarray(truth, dtype=np.float64) - 0.5)
+        return np.isin(levels, sorted(self.kept))
 
     def asked(self) -> Questions:
-        """The short wordings, the absent ones made from `asks` and the descriptions of the top and bottom level."""
+        """The short wordings, the absent ones made from `asks` and the descriptions of the top and bottom level, or of
+        the classes that are worth keeping and the others."""
         given = self.questions
+        high, low = _ends(self)
+        one_word = self.classes and all(re.fullmatch(r"[\w-]{2,}", name) for name in self.classes)
         return Questions(
-            yesno=given.yesno
-            or f"{self.asks.rstrip('?')}? Is it good enough to be kept: {_lower(self.levels[self.top])}",
-            high=given.high or _lower(self.levels[self.top]),
-            low=given.low or _lower(self.levels[0]),
-            kinds=given.kinds,
+            yesno=given.yesno or f"{self.asks.rstrip('?')}? Is it good enough to be kept: {high}",
+            high=given.high or high,
+            low=given.low or low,
+            kinds=given.kinds or ({name.lower(): level for level, name in self.names.items()} if one_word else {}),
             does=given.does,
         )
+
+
+def letters_of(names: Mapping[int, str], *, by_place: bool) -> dict[int, str]:
+    """The key each level is answered with: its name where all are of one character, else A, B, C, ... `by_place`."""
+    if not by_place or all(len(name) == 1 for name in names.values()):
+        return dict(names)
+    return {level: ascii_uppercase[level] for level in names}
 
 
 def load(path: Path) -> Rubric:
@@ -121,93 +228,13 @@ def load(path: Path) -> Rubric:
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"{path}: rubric cannot be read ({why}); give the path of a rubrics/*.md file") from error
     front, prose = _split(path, text)
-    check_keys(path, front, Rubric, hidden=("instruction",))
+    check_keys(path, front, Rubric, hidden=("instruction",), text=text)
     if not prose:
         raise BadInput(f"{path}: instruction: the prose below the front matter is missing; see rubrics/stem.md")
     try:
         return Rubric.model_validate({**front, "instruction": prose})
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_problem(error)}") from error
-
-
-def parse_yaml(text: str) -> Any:
-    """The value of a YAML text, in which no key may stand twice and 1e-3 is a number. Raises ValueError in one line."""
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(" ".join(str(error).replace('in "<unicode string>", ', "in ").split())) from error
-
-
-def check_keys(
-    path: Path, values: Mapping[Any, Any], model: type[BaseModel], where: str = "", *, hidden: Collection[str] = ()
-) -> None:
-    """Raises BadInput for a key that the model does not have, with the nearest that it has: pydantic names no other."""
-    known = [name for name in model.model_fields if name not in hidden]
-    for key, value in values.items():
-        if key not in known:
-            raise BadInput(f"{path}: {where}{key}: no such key{did_you_mean(str(key), known)}")
-        annotation = model.model_fields[key].annotation
-        inner = model_in(annotation)
-        if inner is None or not isinstance(value, dict):
-            continue
-        named = value.items() if get_origin(annotation) is dict else [("", value)]
-        for name, inside in named:
-            if isinstance(inside, dict):
-                check_keys(path, inside, inner, f"{where}{key}.{name}{'.' if name != '' else ''}")
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first problem of a validation as `key: what is wrong (got value)`."""
-    problems = error.errors(include_url=False)
-    first, key = problems[0], _key(problems[0]["loc"])
-    if first["type"] == "value_error":
-        words = str(first["msg"]).removeprefix("Value error, ")
-        last = key.rpartition(".")[2]
-        return (f"{key}: " if key else "") + words.removeprefix(f"{last}: ").removeprefix(f"{last} ")
-    if first["type"] == "missing":
-        return f"{key}: is missing"
-    if first["loc"][-1:] == ("[key]",):
-        return f"{key}: key {_plain(first)} (got key {repr(first['input'])[:80]})"
-    words = " or ".join(dict.fromkeys(_plain(p) for p in problems if _key(p["loc"]) == key))
-    return f"{key}: {words} (got {repr(first['input'])[:80]})"
-
-
-class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value} stands twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def model_in(annotation: Any) -> type[BaseModel] | None:
-    """The settings class in an annotation such as `Source | None`, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for part in getattr(annotation, "__args__", ()) if (m := model_in(part)) is not None), None)
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    """The key as it is written in the file: pydantic adds which branch of a union it tried, and `[key]`."""
-    return ".".join(
-        str(part) for part in place if not re.fullmatch(r"str|int|float|bool|list\[.*\]|\[key\]", str(part))
-    )
-
-
-def _plain(problem: Any) -> str:
-    if problem["type"] in ("model_type", "dict_type"):
-        return "must hold keys and values"
-    return re.sub(r"^[A-Z]\w+ should ", "must ", str(problem["msg"]))
+        raise BadInput(located(path, text, first_problem(error))) from error
 
 
 def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
@@ -216,8 +243,9 @@ def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
         raise BadInput(f"{path}: a rubric starts with front matter between two lines of ---; see rubrics/stem.md")
     try:
         front = parse_yaml(pieces[0].removeprefix("---"))
-    except ValueError as error:
-        raise BadInput(f"{path}: front matter is not YAML: {error}") from error
+    except NotYaml as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise BadInput(f"{where}: front matter is not YAML: {error}") from error
     if not isinstance(front, dict):
         raise BadInput(f"{path}: front matter must be keys and values (got {type(front).__name__})")
     return front, "\n---".join(pieces[1:]).lstrip("-").strip()
@@ -227,6 +255,65 @@ def _checked_levels(levels: dict[int, str]) -> dict[int, str]:
     if sorted(levels) != list(range(len(levels))) or not 2 <= len(levels) <= 10:
         raise ValueError(f"must be 0, 1, ... without gaps, 2 to 10 of them (got {sorted(levels)})")
     return dict(sorted(levels.items()))
+
+
+def _with_levels(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The values of a rubric with the levels that its classes make. Raises ValueError where scale and keys part."""
+    classes, given = values.get("classes"), values.get("levels")
+    if values.get("scale") != "choice":
+        if classes:
+            raise ValueError("classes: are for `scale: choice`; give `levels`, or set the scale")
+        return values
+    if not isinstance(classes, dict) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("classes: a choice scale needs names and a description of each (quote names like 1 and no)")
+    levels = dict(enumerate(classes.values()))
+    if given is not None and given != levels:
+        raise ValueError("levels: a choice scale has `classes`, a name and a description each, and no levels")
+    _check_classes(list(classes))
+    return {**values, "levels": levels, "questions": _by_place(values.get("questions") or {}, list(classes))}
+
+
+def _check_classes(names: list[str]) -> None:
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise ValueError(f"classes: must be 2 to {MOST_CLASSES} (got {len(names)})")
+    for name in names:
+        if not re.fullmatch(r"\w(?:[\w .&/+-]{0,38}\w)?", name):
+            raise ValueError(f"classes.{name}: a name is 1 to 40 letters, digits, spaces and . & / + - (got {name!r})")
+    if len({name.lower() for name in names}) < len(names):
+        raise ValueError(f"classes: two names differ only in capitals (got {names})")
+
+
+def _by_place(questions: Any, names: list[str]) -> Any:
+    """Questions whose words stand for classes by name, by the place of the class."""
+    if not isinstance(questions, dict):
+        return questions
+    made = dict(questions)
+    for key in ("kinds", "does"):
+        words = questions.get(key)
+        if isinstance(words, dict):
+            made[key] = {word: names.index(name) if name in names else name for word, name in words.items()}
+    return made
+
+
+def _check_keep(rubric: Rubric) -> None:
+    if isinstance(rubric.keep, int):
+        if rubric.keep > rubric.top:
+            raise ValueError(f"keep: must be one of the levels 1..{rubric.top} (got {rubric.keep})")
+        return
+    wrong = [name for name in rubric.keep if name not in rubric.classes]
+    if wrong:
+        raise ValueError(f"keep: no class {wrong[0]!r}{did_you_mean(wrong[0], rubric.classes)}")
+    if rubric.kept == set(rubric.levels):
+        raise ValueError("keep: names all classes, so nothing would ever be dropped; leave some out")
+
+
+def _ends(rubric: Rubric) -> tuple[str, str]:
+    """What a page worth keeping is, and what the others are."""
+    if rubric.scale != "choice":
+        return _lower(rubric.levels[rubric.top]), _lower(rubric.levels[0])
+    kept = [_lower(words) for level, words in rubric.levels.items() if level in rubric.kept]
+    others = [_lower(words) for level, words in rubric.levels.items() if level not in rubric.kept]
+    return " or ".join(kept), " or ".join(others)
 
 
 def _lower(words: str) -> str:

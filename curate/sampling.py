@@ -1,24 +1,17 @@
-"""Which pages are drawn, which belong together, and on which side of the sealed test they fall."""
+"""On which side of the sealed test pages fall, how rounds fit together, and what a page counts for in an estimate."""
 
 import hashlib
-import heapq
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from curate.schema import Split, fingerprint
+import numpy as np
+from numpy.typing import NDArray
 
-GroupBy = Literal["host", "near_duplicate"]
-PERMUTATIONS = 64
-SHINGLE_WORDS = 4
-MOST_WORDS = 2000
-"""Words of a page that its near-duplicate signature reads."""
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Scripts written without spaces (Thai, Lao, Burmese, Khmer, Chinese, Japanese): each character counts as a word."""
-WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
+from curate.duplicates import GroupBy, Ints, group_ids, signature
+from curate.schema import Split
+
+__all__ = ["Settled", "settle", "signature", "split_of", "unit_hash", "weights"]
 
 
 def unit_hash(*parts: str) -> float:
@@ -27,113 +20,108 @@ def unit_hash(*parts: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-@dataclass
-class Draw:
-    """The `size` pages with the smallest hashes: uniform over distinct pages, in one pass, in bounded memory.
-
-    `probability` is the chance of each page to be drawn, estimated by the k-th smallest hash (Bar-Yossef et al. 2002,
-    bottom-k sketch); 1 while there are no more pages than asked for.
-    """
-
-    size: int | None
-    seed: str
-    seen: int = 0
-    duplicates: int = 0
-    """Pages that came again while they were among the drawn."""
-    _heap: list[tuple[float, str]] = field(default_factory=list)
-    _rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _full: bool = False
-
-    def offer(self, page: dict[str, Any]) -> None:
-        """One page more of the corpus."""
-        self.seen += 1
-        name = page["page_id"]
-        if name in self._rows:
-            self.duplicates += 1
-            return
-        value = unit_hash(self.seed, name)
-        if self.size is not None and len(self._heap) >= self.size:
-            self._full = True
-            if value >= -self._heap[0][0]:
-                return
-            _, gone = heapq.heapreplace(self._heap, (-value, name))
-            del self._rows[gone]
-        else:
-            heapq.heappush(self._heap, (-value, name))
-        self._rows[name] = page
-
-    @property
-    def probability(self) -> float:
-        """Inclusion probability of each drawn page."""
-        return -self._heap[0][0] if self._full and self._heap else 1.0
-
-    def pages(self) -> list[dict[str, Any]]:
-        """The drawn pages in the order of their hashes, which is a random order."""
-        order = sorted(self._heap, key=lambda item: -item[0])
-        return [self._rows[name] for _, name in order]
-
-
-def signature(text: str) -> Any:
-    """MinHash of a page's word shingles (Broder 1997): equal signatures estimate the Jaccard similarity."""
-    from datasketch import MinHash
-
-    words = [found[0] for found in islice(WORD.finditer(text.lower()), MOST_WORDS)]
-    last = max(len(words) - SHINGLE_WORDS + 1, 1)
-    shingles = {" ".join(words[i : i + SHINGLE_WORDS]).encode("utf-8", "replace") for i in range(last)}
-    mark = MinHash(num_perm=PERMUTATIONS, seed=1)
-    mark.update_batch(sorted(shingles))
-    return mark
-
-
-def near_duplicates(
-    pages: Sequence[Mapping[str, Any]], *, similarity: float, on_page: Callable[[], object] = lambda: None
-) -> list[tuple[str, str]]:
-    """Pairs of page ids whose estimated Jaccard similarity is at least `similarity`, all of them (MinHash LSH).
-
-    Two such signatures differ in at most `apart` places, so of `apart` + 1 bands one is equal: no pair is missed.
-    """
-    from datasketch import MinHashLSH
-
-    apart = PERMUTATIONS - math.ceil(similarity * PERMUTATIONS)
-    bands = max(apart + 1, 2)
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=(bands, PERMUTATIONS // bands))
-    marks: dict[str, Any] = {}
-    pairs = []
-    for page in pages:
-        name, mark = page["page_id"], signature(page["text"])
-        pairs += [(other, name) for other in index.query(mark) if marks[other].jaccard(mark) >= similarity]
-        marks[name] = mark
-        index.insert(name, mark)
-        on_page()
-    return pairs
-
-
-def group_ids(pages: Sequence[Mapping[str, Any]], pairs: Iterable[tuple[str, str]], *, by: GroupBy) -> list[str]:
-    """The group of each page: pages that are near-duplicates, and with `by` host also those of one host, share one."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        parent.setdefault(key, key)
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    def join(a: str, b: str) -> None:
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-
-    for page in pages:
-        if by == "host" and page["host"]:
-            join(f"host:{page['host']}", f"page:{page['page_id']}")
-    for a, b in pairs:
-        join(f"page:{a}", f"page:{b}")
-    return [fingerprint(root(f"page:{page['page_id']}")) for page in pages]
-
-
 def split_of(group: str, shares: Mapping[str, float], *, salt: str) -> Split:
     """Train, val or test, by the hash of the group: labels that come later move no page."""
     value, total = unit_hash(salt, group), sum(shares.values())
     if value < shares["train"] / total:
         return "train"
     return "val" if value < (shares["train"] + shares["val"]) / total else "test"
+
+
+def weights(rounds: Sequence[int], probability: Sequence[float | None]) -> NDArray[np.float64]:
+    """How many pages of the corpus each page of a sample of several rounds stands for.
+
+    A page's `inclusion_probability` is its chance to be drawn in its own round, given the rounds before; it is never
+    rewritten. For any y, what round r drew estimates the corpus' total of y without bias, given the earlier rounds, by
+    the sum of y over their pages (they are known) plus the sum of y / probability over its own (Des Raj 1956, ordered
+    estimators). So does every average of these estimates; here each round counts by its number of pages. A page of
+    round q weighs lambda_q / probability + the lambdas of all later rounds, which needs these two columns alone.
+
+    Pages without a probability (`informative` rounds, or rounds over a part of the corpus) are known to later rounds
+    and count nothing of their own. Where no page has one, all weigh the same.
+    """
+    of, chance = np.asarray(rounds, np.int64), np.array([np.nan if p is None else p for p in probability], np.float64)
+    drawn = ~np.isnan(chance)
+    if not drawn.any():
+        return np.ones(len(of))
+    share = np.bincount(of[drawn], minlength=int(of.max()) + 1) / drawn.sum()
+    later = share[::-1].cumsum()[::-1] - share
+    own = np.divide(share[of], chance, out=np.zeros(len(of)), where=drawn)
+    result: NDArray[np.float64] = own + later[of]
+    return result
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where each of some new pages belongs; None, None for a page that may not be added."""
+
+    groups: list[str | None]
+    splits: list[Split | None]
+
+    @property
+    def left_out(self) -> int:
+        """Pages that would have joined groups of different splits."""
+        return self.groups.count(None)
+
+
+def settle(
+    pages: Sequence[Mapping[str, Any]],
+    earlier: Sequence[Mapping[str, Any]],
+    sets: Sequence[int] | Ints,
+    *,
+    by: GroupBy,
+    split: Callable[[str], Split],
+) -> Settled:
+    """Group and split of new pages; `sets` are the near-duplicate sets of the earlier pages, then the new ones.
+
+    A new page joins the group of an earlier page that is its near-duplicate or of its host, and so its split. Pages that
+    hang together with earlier ones of two splits are settled one after the other: a page that itself would join the two
+    is left out, the others take the side on which they lie.
+    """
+    everything = [*earlier, *pages]
+    names = group_ids(everything, sets, by=by)
+    found: dict[str, dict[str, Split]] = {}
+    for page, name in zip(earlier, names, strict=False):
+        found.setdefault(name, {})[page["group_id"]] = page["split"]
+    groups: list[str | None] = []
+    sides = _Sides(earlier, sets, by)
+    for i, page in enumerate(pages, len(earlier)):
+        before = found.get(names[i], {})
+        if len(set(before.values())) > 1:
+            group, side = sides.join(page, int(sets[i]), split)
+        elif before:
+            group = min(before)
+            side = before[group]
+        else:
+            group, side = names[i], split(names[i])
+        groups.append(group)
+        sides.splits.append(side)
+    return Settled(groups, sides.splits)
+
+
+class _Sides:
+    """Which group and split each near-duplicate set and host has, as pages are added one by one."""
+
+    def __init__(self, earlier: Sequence[Mapping[str, Any]], sets: Sequence[int] | Ints, by: GroupBy) -> None:
+        self.by = by
+        self.splits: list[Split | None] = []
+        self._known: dict[Any, dict[str, Split]] = {}
+        for page, number in zip(earlier, sets, strict=False):
+            for key in self._keys(page, int(number)):
+                self._known.setdefault(key, {})[page["group_id"]] = page["split"]
+
+    def join(
+        self, page: Mapping[str, Any], number: int, split: Callable[[str], Split]
+    ) -> tuple[str, Split] | tuple[None, None]:
+        keys = self._keys(page, number)
+        before = {group: side for key in keys for group, side in self._known.get(key, {}).items()}
+        if len(set(before.values())) > 1:
+            return None, None
+        group = min(before) if before else group_ids([page], [0], by=self.by)[0]
+        side = before[group] if before else split(group)
+        for key in keys:
+            self._known.setdefault(key, {})[group] = side
+        return group, side
+
+    def _keys(self, page: Mapping[str, Any], number: int) -> list[Any]:
+        return [number, page["host"]] if self.by == "host" and page["host"] else [number]

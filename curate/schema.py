@@ -19,11 +19,16 @@ PAGES = pa.schema(
         ("page_id", pa.string()),
         ("url", pa.string()),
         ("host", pa.string()),
+        ("title", pa.string()),
         ("text", pa.string()),
         ("lang", pa.string()),
         ("source", pa.string()),
         ("group_id", pa.string()),
+        ("duplicate_of", pa.string()),
         ("split", pa.string()),
+        ("round", pa.int32()),
+        ("how", pa.string()),
+        ("stratum", pa.string()),
         ("inclusion_probability", pa.float64()),
     ]
 )
@@ -57,8 +62,10 @@ JUDGMENTS = pa.schema(
         ("criteria", pa.string()),
         ("reason", pa.string()),
         ("raw", pa.string()),
+        ("shown", pa.string()),
         ("prompt_tokens", pa.int64()),
         ("completion_tokens", pa.int64()),
+        ("thinking_tokens", pa.int64()),
         ("cost_usd", pa.float64()),
         ("seconds", pa.float64()),
         ("at", pa.string()),
@@ -72,10 +79,22 @@ CANDIDATES = pa.schema(
         ("phase", pa.string()),
         ("form", pa.string()),
         ("instruction", pa.string()),
+        ("chars", pa.int64()),
         ("metric", pa.string()),
         ("value", pa.float64()),
         ("n", pa.int64()),
         ("note", pa.string()),
+    ]
+)
+CANDIDATE_SCORES = pa.schema(
+    [
+        ("tune_id", pa.string()),
+        ("candidate_id", pa.string()),
+        ("page_id", pa.string()),
+        ("split", pa.string()),
+        ("score", pa.float64()),
+        ("judge_score", pa.float64()),
+        ("level", pa.int32()),
     ]
 )
 SCORES = pa.schema(
@@ -86,6 +105,7 @@ SCORES = pa.schema(
         ("url", pa.string()),
         ("score", pa.float64()),
         ("chars", pa.int64()),
+        ("outside", pa.bool_()),
         ("classifier_id", pa.string()),
     ]
 )
@@ -108,6 +128,7 @@ TABLES: dict[str, pa.Schema] = {
     "labels": LABELS,
     "judgments": JUDGMENTS,
     "candidates": CANDIDATES,
+    "candidate_scores": CANDIDATE_SCORES,
     "scores": SCORES,
     "decisions": DECISIONS,
 }
@@ -144,7 +165,8 @@ def now() -> str:
 @dataclass(frozen=True, slots=True)
 class Judgment:
     """What one judge said of one page. `score` orders pages (log-odds or expected level, by answer form);
-    `expected` is on the rubric's levels; `outside` is the probability mass that fell on no level."""
+    `expected` is on the rubric's levels; `outside` is the probability mass that fell on no level. On a choice scale a
+    level is the place of a class."""
 
     page_id: str
     judge_id: str
@@ -158,8 +180,12 @@ class Judgment:
     criteria: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     raw: str = ""
+    shown: str = ""
+    """`all`, or what of the page was shown."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    thinking_tokens: int = 0
+    """Those of the completion that went into thinking, by the provider's count, else by their share of the text."""
     cost_usd: float = 0.0
     seconds: float = 0.0
 

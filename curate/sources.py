@@ -1,38 +1,52 @@
-"""Pages from outside: Parquet and JSONL files, and hub data sets through `datasets`, streamed with bounded memory."""
+"""Pages from outside, from files here or in remote stores and from hub data sets, streamed with bounded memory."""
 
-import glob
-import gzip
 import hashlib
-import io
-import json
 import os
+import posixpath
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from curate.ahead import ahead
+from curate.batches import LOST, Batch, Shard, Skips
+from curate.columns import DAMAGE, is_text, unified
 from curate.errors import BadInput, CurateError, did_you_mean
-from curate.schema import fingerprint, host_of, page_id
+from curate.files import File, digest, find
+from curate.formats import SUFFIXES, Part, Want, data_among, format_of, parts, schema_of, shard_of
+from curate.mapping import MAPPED, batch_of, names_in, wanted
+from curate.remote import is_remote, said, shown
+from curate.rendering import variables
+from curate.schema import fingerprint
 
-SUFFIXES = {
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl",
-    ".jsonl.zst": "jsonl",
-    ".json.gz": "jsonl",
-}
+__all__ = [
+    "LOST",
+    "Batch",
+    "Shard",
+    "Skips",
+    "Source",
+    "check_columns",
+    "columns_of",
+    "no_column",
+    "read",
+    "schema",
+    "shards",
+    "source_fingerprint",
+    "unified",
+]
+
 LOOK_ROWS = 1000
-"""Rows of a JSONL file or a hub data set by which its columns are known."""
-DAMAGE = (pa.ArrowException, OSError, EOFError, ValueError, zlib.error)
-"""What a damaged file raises, by format and compression."""
+"""Rows of a shard without a footer by which its columns are known."""
+AHEAD_BYTES = 64 << 20
+"""What is read ahead and waits at most."""
+LOOKS = 16
+"""Footers that are read at once: in a remote store each is a wait, not work."""
 
 
 class Source(BaseModel):
@@ -41,7 +55,8 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True)
 
     path: str | list[str] = ""
-    """Files, folders or globs of Parquet or JSONL (`.gz`, `.zst`) shards; relative to the pipeline file."""
+    """Files, folders or globs of Parquet, JSONL, CSV, Arrow, WARC or WET shards, relative to the pipeline file, or in a
+    remote store (`s3://`, `gs://`, `hf://`, `az://`, `https://`)."""
     hub: str = ""
     """Instead of `path`: a data set's hub name, or a folder that the `datasets` library reads, relative to the pipeline file."""
     config: str = ""
@@ -50,216 +65,243 @@ class Source(BaseModel):
     """Split of the hub data set."""
     text: str = "text"
     """Column of the page's text."""
+    html: str = ""
+    """Column of the page's raw HTML; text, and title and language where no column is named, are taken from it, and `text`
+    is not read. Empty: none."""
+    template: str = ""
+    """For rows that are no pages, such as questions with answers: a Jinja2 template of the row's columns makes the text,
+    and `text` is not read. Empty: none."""
+    title: str = ""
+    """Column of its title; empty: none."""
     url: str = ""
     """Column of its URL; empty: none."""
     lang: str = ""
     """Column of its language code; empty: none."""
     id: str = ""
     """Column of its own id; empty: the id is the hash of the text."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """A shard that cannot be read: `stop`, or `skip` what is left of it and say so in the report."""
     batch_pages: int = Field(1000, gt=0)
-    """Pages read at once."""
+    """Pages that `filter` reads at once."""
 
+    @field_validator("template")
+    @classmethod
+    def _is_template(cls, template: str) -> str:
+        try:
+            variables(template)
+        except ValueError as error:
+            raise ValueError(f"template: is no Jinja2 template: {error}") from error
+        return template
 
-@dataclass(frozen=True)
-class Shard:
-    """One file of a source (or a whole hub data set). `name` is unique in the source and is used for output files."""
-
-    name: str
-    path: str
-    format: Literal["parquet", "jsonl", "hub"]
-    rows: int | None
-    bytes: int
-
-
-@dataclass
-class Skips:
-    """Pages that were read but could not be used, by reason."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, reason: str, amount: int = 1) -> None:
-        """Count `amount` more pages under `reason`."""
-        if amount:
-            self.counts[reason] = self.counts.get(reason, 0) + amount
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pages of one shard, beside the rows they came from. Lists have one entry a row; `text` is "" where there is none."""
-
-    shard: Shard
-    first_row: int
-    page_id: list[str]
-    url: list[str]
-    lang: list[str]
-    text: list[str]
-    table: pa.Table
-
-    def page(self, i: int) -> dict[str, Any]:
-        """Row `i` as a row of the `pages` table, without group and split."""
-        return {
-            "page_id": self.page_id[i],
-            "url": self.url[i],
-            "host": host_of(self.url[i]),
-            "text": self.text[i],
-            "lang": self.lang[i],
-            "source": f"{self.shard.name}:{self.first_row + i}",
-        }
+    @model_validator(mode="after")
+    def _one_text(self) -> "Source":
+        if self.html and self.template:
+            raise ValueError("give html or template, not both: each makes the text")
+        return self
 
 
 def shards(source: Source, *, below: Path, key: str = "source") -> list[Shard]:
     """The source's shards, each once, in the order of `path` and by name, checked: they exist, have the named columns,
-    and hold rows. `key` is what the source is called in errors.
+    and hold rows. `key` is what the source is called in errors. With `on_error: skip` a shard that cannot be opened stays
+    in the list, for `read` to count.
 
-    Raises BadInput for a path that matches nothing, an unknown format, a missing column or an empty source.
+    Raises BadInput for a path that matches nothing, an unknown format, a store that cannot be asked, a missing column or
+    an empty source.
     """
     if bool(source.path) == bool(source.hub):
         raise BadInput(f"{key}: give either path or hub (got {'both' if source.path else 'neither'})")
     found = [_hub_shard(source, below)] if source.hub else _file_shards(source, below, key)
-    known = [check_columns(source, shard, key=key) for shard in found]
+    with ThreadPoolExecutor(LOOKS) as pool:
+        known = list(pool.map(partial(_known_columns, source, key=key), found))
     if all(shard.rows == 0 or not names for shard, names in zip(found, known, strict=True)):
-        where = f"{key}.hub: {source.hub}" if source.hub else f"{key}.path: {source.path}"
-        raise BadInput(f"{where}: holds no pages (0 rows in {len(found)} files)")
+        where = f"{key}.hub: {source.hub}" if source.hub else f"{key}.path: {_said_paths(source)}"
+        unreadable = f", of which {bad} cannot be read" if (bad := known.count(None)) else ""
+        raise BadInput(f"{where}: holds no pages (0 rows in {len(found)} files{unreadable})")
     return found
 
 
 def source_fingerprint(source: Source, found: list[Shard]) -> str:
     """The name of a source's content: settings, and for each file its size and a hash of its bytes.
 
-    Files over 64 MiB are known by their size and their first and last MiB.
+    Local files over 64 MiB are known by their size and their first and last MiB; remote ones by their size and what the
+    store says without reading them: a hash, etag or commit where it knows one, else the time of the last change.
     """
-    return fingerprint(source.model_dump(exclude={"path", "batch_pages"}), [_content(shard) for shard in found])
+    how = source.model_dump(exclude={"path", "batch_pages", "on_error"})
+    how = {name: value for name, value in how.items() if value or name not in ("html", "title", "template")}
+    return fingerprint(how, [_content(shard) for shard in found])
 
 
-def read(source: Source, shard: Shard, *, skips: Skips | None = None) -> Iterator[Batch]:
-    """A shard's rows in batches, in order. Bytes that are not UTF-8 are replaced and counted in `skips`.
+def read(
+    source: Source,
+    shard: Shard,
+    *,
+    columns: Sequence[str] | None = None,
+    batch_rows: int | None = None,
+    skips: Skips | None = None,
+) -> Iterator[Batch]:
+    """A shard's rows in batches, in order, read ahead in threads: of `batch_rows` at most, or of about 4 MB. With
+    `columns`, only those of them that it has; `text`, `url`, `lang`, `id` and `title` stand for the columns that are
+    mapped to them. What could not be used as it was is counted in `skips`.
 
-    Raises CurateError when the file is damaged.
+    Raises CurateError when the file is damaged; with `on_error: skip` the rest of it is left out and counted.
     """
-    first, skips = 0, skips or Skips()
+    skips, first = Skips() if skips is None else skips, 0
     try:
-        for table in _tables(source, shard, skips):
-            yield _batch(source, shard, first, table, skips)
-            first += table.num_rows
+        for batch, found in _batches(source, shard, columns, batch_rows):
+            for reason, amount in found.items():
+                skips.add(reason, amount)
+            if batch is not None:
+                yield batch
+                first = batch.first_row + len(batch)
     except DAMAGE as error:
-        raise CurateError(
-            f"{shard.path}: cannot be read after row {first} ({_short(error)}); repair or leave out the file"
-        ) from error
+        why = f"cannot be read after row {first} ({said(error)})"
+        if source.on_error == "stop":
+            raise CurateError(
+                f"{shown(shard.path)}: {why}; repair or leave out the file, or set source.on_error=skip"
+            ) from error
+        skips.leave_out(shard, first, why)
+
+
+_Read = tuple[Batch | None, dict[str, int]]
+"""Rows, and what was met since the rows before; None at the end of a part."""
+
+
+def _batches(source: Source, shard: Shard, columns: Sequence[str] | None, rows: int | None) -> Iterator[_Read]:
+    names = names_in(shard, _mapped(source))
+    want = Want(wanted(names, _mapped(source), columns), rows, tuple(names.values()), source.config, source.split)
+    with_text = columns is None or "text" in columns or source.text in columns
+
+    def stream(part: Part) -> Iterator[_Read]:
+        met, first = Skips(), part.first
+        for table in part.tables(met.add):
+            batch = batch_of(names, shard, first, table, met.add, template=source.template, text=with_text)
+            first += table.num_rows
+            yield batch, met.counts
+            met.counts = {}
+        yield None, met.counts
+
+    streams: list[Callable[[], Iterator[_Read]]] = [partial(stream, part) for part in parts(shard, want)]
+    yield from ahead(streams, size=_size, limit=AHEAD_BYTES, threads=min(4, os.cpu_count() or 1))
+
+
+def _size(read: _Read) -> int:
+    return int(read[0].table.nbytes) if read[0] is not None else 0
 
 
 def columns_of(source: Source, shard: Shard) -> list[str]:
-    """The shard's column names; of JSONL and hub data sets those of the first 1,000 rows, none where there are no rows."""
-    return list(_schema(source, shard).names)
+    """The shard's column names; where no footer says, those of its first 1,000 rows, none where there are no rows."""
+    return list(schema(source, shard).names)
+
+
+def schema(source: Source, shard: Shard) -> pa.Schema:
+    """The shard's columns, as `columns_of` knows them; none of a shard that cannot be opened and is to be skipped."""
+    try:
+        return _schema(source, shard)
+    except DAMAGE as error:
+        if source.on_error == "skip":
+            return pa.schema([])
+        raise CurateError(f"{shown(shard.path)}: cannot be read as {shard.format} ({said(error)})") from error
 
 
 def check_columns(source: Source, shard: Shard, *, key: str = "source") -> list[str]:
     """The shard's column names. Raises BadInput when one that the source names is missing, or that of the text is none."""
+    return _known_columns(source, shard, key=key) or []
+
+
+def _known_columns(source: Source, shard: Shard, *, key: str) -> list[str] | None:
+    """None for a shard that cannot be opened and is to be skipped."""
     try:
-        schema = _schema(source, shard)
+        found = _schema(source, shard)
     except DAMAGE as error:
+        if source.on_error == "skip" and shard.format != "hub":
+            return None
         what = f"{key}.hub: {source.hub}: cannot be opened"
         if shard.format != "hub":
-            what = f"{key}.path: {shard.path}: cannot be read as {shard.format}"
-        raise BadInput(f"{what} ({_short(error)})") from error
-    names = list(schema.names)
-    for column in ("text", "url", "lang", "id"):
-        wanted = getattr(source, column)
-        if wanted and names and wanted not in names:
-            raise BadInput(f"{key}.{column}: {no_column(shard, wanted, names)}")
-    if source.text in names and not _is_text(kind := schema.field(source.text).type):
-        texts = [field.name for field in schema if _is_text(field.type)]
-        raise BadInput(
-            f"{key}.text: {shard.path}: column {source.text!r} holds {kind}, not text"
-            f"{did_you_mean(source.text, texts) or ' (no column holds text)'}"
-        )
-    return names
+            what = f"{key}.path: {shown(shard.path)}: cannot be read as {shard.format}"
+        raise BadInput(f"{what} ({said(error)})") from error
+    _check_mapped(names_in(shard, _mapped(source)), shard, found, key)
+    if source.template and found.names and shard.format not in ("warc", "wet"):
+        for name in sorted(variables(source.template) - set(found.names)):
+            raise BadInput(f"{key}.template: {no_column(shard, name, found.names)}")
+    return list(found.names)
+
+
+def _check_mapped(mapped: Mapping[str, str], shard: Shard, found: pa.Schema, key: str) -> None:
+    """Every mapped column is there once, and what is to hold text does."""
+    for column, name in mapped.items() if found.names else ():
+        if name not in found.names:
+            raise BadInput(f"{key}.{column}: {no_column(shard, name, found.names)}")
+        if (times := found.names.count(name)) > 1:
+            raise BadInput(f"{key}.{column}: {shown(shard.path)} has {times} columns {name!r}")
+        if column in ("text", "html") and not is_text(kind := found.field(name).type):
+            texts = [field.name for field in found if is_text(field.type)]
+            raise BadInput(
+                f"{key}.{column}: {shown(shard.path)}: column {name!r} holds {kind}, not text"
+                f"{did_you_mean(name, texts) or ' (no column holds text)'}"
+            )
 
 
 def no_column(shard: Shard, wanted: str, names: Iterable[str]) -> str:
     """What to say of a column that is not there."""
-    where = "" if shard.format == "parquet" else f" in its first {LOOK_ROWS:,} rows"
-    return f"{shard.path} has no column {wanted!r}{where}{did_you_mean(wanted, names)}"
+    where = "" if shard.format in ("parquet", "warc", "wet") else f" in its first {LOOK_ROWS:,} rows"
+    return f"{shown(shard.path)} has no column {wanted!r}{where}{did_you_mean(wanted, names)}"
+
+
+def _mapped(source: Source) -> dict[str, str]:
+    return {column: getattr(source, column) for column in (*MAPPED, "template")}
 
 
 def _schema(source: Source, shard: Shard) -> pa.Schema:
-    if shard.format == "parquet":
-        return pq.read_schema(shard.path)
-    first = next(_tables(source, shard, Skips(), rows=LOOK_ROWS), None)
-    return first.schema if first is not None else pa.schema([])
+    want = Want(None, None, tuple(names_in(shard, _mapped(source)).values()), source.config, source.split)
+    return schema_of(shard, want, rows=LOOK_ROWS)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    """Text as Arrow may hold it; null is a column without any value so far."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    string = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return bool(string or binary or pa.types.is_null(kind))
+def _said_paths(source: Source) -> str:
+    return shown(source.path) if isinstance(source.path, str) else str([shown(path) for path in source.path])
 
 
 def _file_shards(source: Source, below: Path, key: str) -> list[Shard]:
     patterns = [source.path] if isinstance(source.path, str) else source.path
-    once: dict[str, Path] = {}
-    for path in [path for pattern in patterns for path in _expand(pattern, below, key)]:
-        once.setdefault(os.path.realpath(path), path)
-    paths = list(once.values())
-    names = _unique_names(paths, below.absolute())
-    return [_file_shard(path, name, key) for path, name in zip(paths, names, strict=True)]
+    once: dict[str, File] = {}
+    for file in [file for pattern in patterns for file in _found(pattern, below, key)]:
+        once.setdefault(file.path if is_remote(file.path) else os.path.realpath(file.path), file)
+    files = list(once.values())
+    names = _unique_names(files, below.absolute())
+    with ThreadPoolExecutor(LOOKS) as pool:
+        return list(pool.map(partial(_file_shard, source, key), files, names))
 
 
-def _expand(pattern: str, below: Path, key: str) -> list[Path]:
-    """The files that a path, folder or glob stands for. A name that exists is never read as a glob."""
-    if "://" in pattern:
-        raise BadInput(f"{key}.path: {pattern}: remote paths are not read yet; copy the shards here or use {key}.hub")
-    wanted = os.path.expanduser(pattern)
-    whole = below.absolute() / wanted
-    globbed = [] if os.path.lexists(whole) else glob.glob(wanted, root_dir=below, recursive=True)
-    matches = sorted(below.absolute() / path for path in globbed) or [whole]
-    matches = [path for path in matches if os.path.lexists(path)]
-    found = [path for match in matches for path in (_inside(match) if match.is_dir() else [match])]
-    if not found and whole.is_dir():
-        raise BadInput(f"{key}.path: {pattern}: the folder holds no file of a known kind ({', '.join(SUFFIXES)})")
+def _found(pattern: str, below: Path, key: str) -> list[File]:
+    found = find(pattern, below, key=f"{key}.path", known=data_among)
     if not found:
-        raise BadInput(f"{key}.path: {pattern}: no such file, and no file matches it (looked for {whole})")
+        kinds = ", ".join(SUFFIXES)
+        raise BadInput(f"{key}.path: {shown(pattern)}: the folder holds no file of a known kind ({kinds})")
     return found
 
 
-def _inside(folder: Path) -> list[Path]:
-    """The files of a known kind in a folder and below it; names with a leading . or _ are not data."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if _format(path)
-        and not path.is_dir()
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-    )
-
-
-def _format(path: Path) -> str:
-    return next((kind for suffix, kind in SUFFIXES.items() if path.name.lower().endswith(suffix)), "")
-
-
-def _file_shard(path: Path, name: str, key: str) -> Shard:
-    kind = _format(path)
-    if kind not in ("parquet", "jsonl"):
-        raise BadInput(f"{key}.path: {path}: unknown kind of file (allowed: {', '.join(SUFFIXES)})")
+def _file_shard(source: Source, key: str, file: File, name: str) -> Shard:
+    kind = format_of(file.name)
+    if kind is None:
+        raise BadInput(f"{key}.path: {shown(file.path)}: unknown kind of file (allowed: {', '.join(SUFFIXES)})")
     try:
-        size = path.stat().st_size
-        if kind == "jsonl":
-            return Shard(name, str(path), "jsonl", 0 if size == 0 else None, size)
-        return Shard(name, str(path), "parquet", pq.read_metadata(path).num_rows, size)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{key}.path: {path}: cannot be read as {kind} ({_short(error)})") from error
+        return shard_of(file, name, kind)
+    except DAMAGE as error:
+        if source.on_error == "skip":
+            return Shard(name, file.path, kind, None, file.bytes, file.identity)
+        raise BadInput(f"{key}.path: {shown(file.path)}: cannot be read as {kind} ({said(error)})") from error
 
 
-def _unique_names(paths: list[Path], below: Path) -> list[str]:
+def _unique_names(files: list[File], below: Path) -> list[str]:
     """File names; where files share one, the hash of the folder, as seen from the pipeline file, is put before it."""
-    counts = Counter(path.name for path in paths)
-    return [path.name if counts[path.name] == 1 else f"{_folder_hash(path, below)}-{path.name}" for path in paths]
+    counts = Counter(file.name for file in files)
+    return [f.name if counts[f.name] == 1 else f"{_folder_hash(f.path, below)}-{f.name}" for f in files]
 
 
-def _folder_hash(path: Path, below: Path) -> str:
-    folder = path.parent.relative_to(below) if path.is_relative_to(below) else path.parent
-    return hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+def _folder_hash(path: str, below: Path) -> str:
+    folder = posixpath.dirname(path) if is_remote(path) else os.path.dirname(path)
+    if not is_remote(path) and Path(path).is_relative_to(below):
+        folder = str(Path(path).parent.relative_to(below))
+    return hashlib.sha256(folder.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _hub_shard(source: Source, below: Path) -> Shard:
@@ -269,134 +311,7 @@ def _hub_shard(source: Source, below: Path) -> Shard:
 
 
 def _content(shard: Shard) -> list[Any]:
-    if shard.format != "hub":
-        return [shard.name, shard.bytes, _digest(Path(shard.path), shard.bytes)]
-    files = sorted(p for p in Path(shard.path).rglob("*") if p.is_file()) if os.path.isdir(shard.path) else []
-    return [shard.name, *([str(p.relative_to(shard.path)), _digest(p, p.stat().st_size)] for p in files)]
-
-
-def _digest(path: Path, size: int) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        if size <= 64 << 20:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        else:
-            digest.update(file.read(1 << 20))
-            file.seek(-(1 << 20), io.SEEK_END)
-            digest.update(file.read())
-    return digest.hexdigest()
-
-
-def _tables(source: Source, shard: Shard, skips: Skips, rows: int | None = None) -> Iterator[pa.Table]:
-    count = rows or source.batch_pages
-    if shard.format == "parquet":
-        with pq.ParquetFile(shard.path) as file:
-            for batch in file.iter_batches(batch_size=count):
-                yield pa.Table.from_batches([batch])
-    elif shard.format == "jsonl":
-        yield from _jsonl(shard, count, skips)
-    else:
-        yield from _hub(source, shard, count)
-
-
-def _jsonl(shard: Shard, count: int, skips: Skips) -> Iterator[pa.Table]:
-    rows: list[dict[str, Any]] = []
-    with _opened(shard.path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                rows.append(_row(number, line, skips))
-            if len(rows) >= count:
-                yield _table_of(rows)
-                rows = []
-    if rows:
-        yield _table_of(rows)
-
-
-def _row(number: int, line: bytes, skips: Skips) -> dict[str, Any]:
-    text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, skips)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"line {number} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"line {number} is not a JSON object (got {type(value).__name__})")
-    return value
-
-
-def _table_of(rows: list[dict[str, Any]]) -> pa.Table:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """Arrow's own type where the values agree on one, else their JSON: no row is lost to a mixed column."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        return pa.array(
-            [None if v is None else _clean(v if isinstance(v, str) else json.dumps(v, default=str)) for v in values]
-        )
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _opened(path: str) -> Any:
-    if path.lower().endswith(".gz"):
-        return gzip.open(path, "rb")
-    if path.lower().endswith(".zst"):
-        return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(path), "zstd"))
-    return open(path, "rb")
-
-
-def _hub(source: Source, shard: Shard, count: int) -> Iterator[pa.Table]:
-    import datasets
-
-    try:
-        stream = datasets.load_dataset(shard.path, source.config or None, split=source.split, streaming=True)
-        for rows in stream.iter(batch_size=count):
-            yield pa.table({name: _column(values) for name, values in rows.items()})
-    except Exception as error:  # the library raises its own, fsspec's and the hub client's errors alike
-        raise ValueError(_short(error)) from error
-
-
-def _batch(source: Source, shard: Shard, first: int, table: pa.Table, skips: Skips) -> Batch:
-    texts = _strings(table, source.text, skips)
-    own = _strings(table, source.id, skips)
-    return Batch(
-        shard=shard,
-        first_row=first,
-        page_id=[given or page_id(text) for given, text in zip(own, texts, strict=True)],
-        url=_strings(table, source.url, skips),
-        lang=_strings(table, source.lang, skips),
-        text=texts,
-        table=table,
-    )
-
-
-def _strings(table: pa.Table, column: str, skips: Skips) -> list[str]:
-    """A column as text; "" for nulls and for a column that is not mapped."""
-    if not column or column not in table.column_names:
-        return [""] * table.num_rows
-    values = table.column(column)
-    try:
-        values.validate(full=True)
-        return ["" if v is None else v if isinstance(v, str) else _decoded(v, skips) for v in values.to_pylist()]
-    except (pa.ArrowInvalid, UnicodeDecodeError):
-        return ["" if v is None else _decoded(v, skips) for v in values.cast(pa.binary(), safe=False).to_pylist()]
-
-
-def _decoded(value: Any, skips: Skips) -> str:
-    if not isinstance(value, bytes):
-        return str(value)
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        skips.add("not UTF-8 (bytes replaced)")
-        return value.decode("utf-8", "replace")
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    if shard.format == "hub":
+        files = sorted(p for p in Path(shard.path).rglob("*") if p.is_file()) if os.path.isdir(shard.path) else []
+        return [shard.name, *([str(p.relative_to(shard.path)), digest(p)] for p in files)]
+    return [shard.name, shard.bytes, shard.identity if is_remote(shard.path) else digest(Path(shard.path))]

@@ -12,15 +12,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.columns import unified, wider
 from curate.errors import BadInput, CurateError, did_you_mean
 from curate.schema import TABLES, now
 
 if TYPE_CHECKING:
     import duckdb
 
+_URL = "lower(regexp_replace(url, '^[\\x00-\\x20\\p{Z}\\x{85}]+|[\\x00-\\x20\\p{Z}\\x{85}]+$|[\\t\\r\\n]', '', 'g'))"
+_NETLOC = r"(?:\[([^\]/?#]*)\][^/?#]*|([^/?#:\[\]]*)(?::[^/?#\[\]]*)?)(?:[/?#]|$)"
+_URL_PARTS = f"regexp_extract({_URL}, '^(?:(?:[a-z][a-z0-9+.-]*:)?//)?(?:[^/?#]*@)?{_NETLOC}', ['address', 'name'])"
+HOST_SQL = f"rtrim(regexp_replace(concat({_URL_PARTS}.address, {_URL_PARTS}.name), '^www\\.', ''), '.')"
+"""`schema.host_of` as SQL over a column `url`. They differ only where brackets are out of place."""
 MEND = "put the part back from a copy, or set another workspace"
 
 
@@ -89,6 +96,15 @@ class Store:
         name = part or uuid.uuid4().hex[:16]
         return write_parquet(self.folder(table, scope) / f"part-{name}.parquet", data)
 
+    def link(self, path: Path, to: Path) -> Path:
+        """The same file under another name, whole or absent: a hard link, or a copy where the disk knows none."""
+        with whole(to) as temporary:
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
+        return to
+
     def folder(self, table: str, scope: str = "") -> Path:
         """The folder of a table's parts."""
         _schema(table)
@@ -103,7 +119,7 @@ class Store:
         parts = self.parts(table, scope)
         if not parts:
             return _schema(table).empty_table()
-        return pa.concat_tables([_read_part(p) for p in parts], promote_options="permissive")
+        return unified([_read_part(p) for p in parts])
 
     def rows(self, table: str, scope: str = "") -> list[dict[str, Any]]:
         """The whole table as dictionaries."""
@@ -154,14 +170,18 @@ class Store:
             yield
 
     def _view(self, connection: "duckdb.DuckDBPyConnection", table: str, scope: str) -> None:
-        """By the table's schema, so that no part is opened to learn its columns. A column that a part lacks is NULL."""
+        """By the table's schema, so that no part is opened to learn its columns. A column that a part lacks is NULL.
+        Only of `pages`, which has few parts, the footers are read: its parts carry the columns of their source too."""
         parts, empty = self.parts(table, scope), _schema(table).empty_table()
         if not parts:
             connection.register(table, empty)
             return
         files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
+        if table == "pages":
+            empty = _with_extras(empty, parts)
         types = zip(empty.column_names, connection.from_arrow(empty).types, strict=True)
-        columns = (f"'{name}': {{name: '{name}', type: '{type_}', default_value: NULL}}" for name, type_ in types)
+        texts = ((name.replace("'", "''"), str(type_).replace("'", "''")) for name, type_ in types)
+        columns = (f"'{name}': {{name: '{name}', type: '{type_}', default_value: NULL}}" for name, type_ in texts)
         options = f"schema=map {{{', '.join(columns)}}}, hive_partitioning=false"  # a folder named a=b adds no column
         connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}], {options})")
 
@@ -180,6 +200,95 @@ class Store:
         return sorted(found, key=lambda r: str(r.get("at", "")))
 
 
+class Expressions:
+    """SQL over the rows of a batch, each page by itself: a condition, and values by name.
+
+    It sees the columns of the table it is given, and of these makes `host` (from `url`) and `chars` (from `text`); no
+    file, no other table, no other row. Raises BadInput for what is no SQL expression of one page.
+    """
+
+    def __init__(self, values: Mapping[str, str], *, where: str = "", key: str = "sample") -> None:
+        import duckdb
+
+        self._connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+        self._connection.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
+        self._connection.execute("SET python_enable_replacements=false; SET lock_configuration=true")
+        self._values, self._where, self._key = dict(values), where, key
+        given = {**({"where": where} if where else {}), **self._values}
+        self.columns = {name.lower() for what, sql in given.items() for name in self._names(what, sql)}
+        """Names that the expressions use, in lower case."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """The rows that meet the condition: `row`, their place in the table, in order, and the values."""
+        asked = ", ".join(f"{sql} AS {_quoted(name)}" for name, sql in self._casts().items())
+        query = f"SELECT _row AS row{', ' if asked else ''}{asked} FROM pages"
+        found = self._ask(table, query + (f" WHERE ({self._where}\n)" if self._where else ""))
+        return found.sort_by("row") if found.num_rows else found
+
+    def check(self, table: pa.Table) -> None:
+        """Try each expression on some rows. Raises BadInput with DuckDB's words and the columns that exist."""
+        if self._where:
+            self._ask(table, f"SELECT 1 FROM pages WHERE ({self._where}\n)", "where")
+        for name, sql in self._casts().items():
+            self._ask(table, f"SELECT {sql} FROM pages", name)
+
+    def _casts(self) -> dict[str, str]:
+        return {name: f"({sql}\n)" for name, sql in self._values.items()}
+
+    def _ask(self, table: pa.Table, query: str, what: str = "") -> pa.Table:
+        import duckdb
+
+        names = [n for n in table.column_names if n.lower() in self.columns | self._needs()]
+        rows = table.select(names).drop_columns([n for n in names if n.lower() in ("host", "chars", "_row")])
+        rows = rows.append_column("_row", pa.array(np.arange(table.num_rows)))
+        made = [f"{sql} AS {name}" for name, sql in self._made().items() if name in self.columns]
+        view = f"(SELECT *{''.join(', ' + one for one in made)} FROM rows)"
+        try:
+            self._connection.register("rows", rows)
+            return self._connection.sql(query.replace(" FROM pages", f" FROM {view} AS pages", 1)).to_arrow_table()
+        except duckdb.Error as error:
+            known = sorted({*table.column_names, *self._made()})
+            unknown = next(iter(sorted(self.columns - {name.lower() for name in known})), "")
+            hint = did_you_mean(unknown, known) if unknown else f" (columns: {', '.join(known)})"
+            at = f"{self._key}.{what}" if what else self._key
+            raise BadInput(f"{at}: {_words(error).split('! Candidate bindings')[0]}{hint}") from error
+
+    @staticmethod
+    def _made() -> dict[str, str]:
+        return {"host": HOST_SQL, "chars": "length(text)"}
+
+    def _needs(self) -> set[str]:
+        return {needed for name, needed in (("host", "url"), ("chars", "text")) if name in self.columns}
+
+    def _names(self, what: str, sql: str) -> set[str]:
+        """The names in an expression. Raises BadInput when it is not one expression over one page."""
+        answer = self._connection.execute("SELECT json_serialize_sql(?)", [f"SELECT ({sql}\n)"]).fetchall()
+        parsed = json.loads(answer[0][0])
+        at = f"{self._key}.{what}: {sql!r}"
+        if parsed["error"]:
+            raise BadInput(f"{at}: {' '.join(str(parsed.get('error_message', 'is no SQL expression')).split())}")
+        nodes = list(_nodes(parsed))
+        kinds = {str(node.get("class")) for node in nodes}
+        selects = [node for node in nodes if node.get("type") == "SELECT_NODE"]
+        if len(selects) != 1 or selects[0]["from_table"]["type"] != "EMPTY" or len(selects[0]["select_list"]) != 1:
+            raise BadInput(f"{at}: must be one expression over the columns of a page, without SELECT or FROM")
+        if "WINDOW" in kinds:
+            raise BadInput(f"{at}: a window function looks at other pages; each page is seen by itself (see bins)")
+        return {name for node in nodes if node.get("class") == "COLUMN_REF" for name in node["column_names"]}
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a JSON value."""
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(part)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _take(file: IO[str]) -> bool:
     try:
         import fcntl
@@ -190,6 +299,22 @@ def _take(file: IO[str]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _with_extras(empty: pa.Table, parts: list[Path]) -> pa.Table:
+    """The empty table with the other columns of the parts; one whose types do not agree is text."""
+    found: dict[str, pa.DataType] = {}
+    for part in parts:
+        try:
+            schema = pq.read_schema(part)
+        except (pa.ArrowException, OSError):
+            continue  # it is named when it is read
+        for extra in schema:
+            if extra.name not in empty.column_names:
+                found[extra.name] = wider(found.get(extra.name, extra.type), extra.type)
+    for name, kind in found.items():
+        empty = empty.append_column(name, pa.array([], kind))
+    return empty
 
 
 def _table(rows: list[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

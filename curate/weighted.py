@@ -74,6 +74,18 @@ def f1(truth: ArrayLike, predicted: ArrayLike) -> float:
     return _once(_f1, truth, predicted)
 
 
+def macro_f1(truth: ArrayLike, predicted: ArrayLike, levels: int) -> float:
+    """Mean of the F1 of each class that occurs in the truth or is predicted. Classes are whole numbers 0..levels-1; a
+    prediction of `levels` stands for no answer: wrong, and no class of its own."""
+    return _once(_macro_f1, truth, predicted, levels=levels)
+
+
+def mean_recall(truth: ArrayLike, predicted: ArrayLike, levels: int) -> float:
+    """Mean over the classes that occur in the truth of the share of their pages that are given that class: balanced
+    accuracy of several classes. Classes as in `macro_f1`."""
+    return _once(_mean_recall, truth, predicted, levels=levels)
+
+
 def mae(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Mean absolute difference, in levels."""
     return _once(_mae, truth, predicted)
@@ -227,11 +239,30 @@ def _f1(weights: Floats, truth: Array, predicted: Array) -> Floats:
     return _ratio(2 * (weights @ (keeps & kept)), weights @ keeps + weights @ kept)
 
 
+def _macro_f1(weights: Floats, truth: Array, predicted: Array, *, levels: int) -> Floats:
+    hits, true, said = _by_class(weights, truth, predicted, levels)
+    occurs = true + said > 0
+    return _ratio(np.where(occurs, _ratio(2 * hits, true + said), 0.0).sum(axis=1), occurs.sum(axis=1))
+
+
+def _mean_recall(weights: Floats, truth: Array, predicted: Array, *, levels: int) -> Floats:
+    hits, true, _ = _by_class(weights, truth, predicted, levels)
+    occurs = true > 0
+    return _ratio(np.where(occurs, _ratio(hits, true), 0.0).sum(axis=1), occurs.sum(axis=1))
+
+
+def _by_class(weights: Floats, truth: Array, predicted: Array, levels: int) -> tuple[Floats, Floats, Floats]:
+    """For each resample and class: pages rightly given it, pages that are of it, pages given it."""
+    tables = confusions(weights, as_levels(truth, levels), as_levels(predicted, levels + 1), size=levels + 1)
+    true, said = tables.sum(axis=2)[:, :levels], tables.sum(axis=1)[:, :levels]
+    return np.diagonal(tables, axis1=1, axis2=2)[:, :levels].astype(np.float64), true, said
+
+
 def _mean(weights: Floats, values: Array) -> Floats:
     return _ratio(weights @ values, weights.sum(axis=1))
 
 
-def _ratio(top: Floats, bottom: Floats) -> Floats:
+def _ratio(top: Floats, bottom: Array) -> Floats:
     result = np.full(top.shape, np.nan)
     np.divide(top, bottom, out=result, where=bottom > 0)
     return result
@@ -248,6 +279,8 @@ _WEIGHTED: dict[Statistic, Callable[..., Floats]] = {
     precision: _precision,
     recall: _recall,
     f1: _f1,
+    macro_f1: _macro_f1,
+    mean_recall: _mean_recall,
     mae: _mae,
     share: _share,
     brier: _brier,

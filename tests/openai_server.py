@@ -289,6 +289,67 @@ def by_keywords(body: dict[str, Any]) -> Answer:
     return one_token({str(each): -((each - level) ** 2) / 1.3 for each in range(LEVELS)})
 
 
+class Follower:
+    """A model that does what it is told and nothing else: a rule moves its level only if the rule's word stands in the
+    prompt outside the page. `rules`: word to (pattern in the page, levels it is worth)."""
+
+    def __init__(self, rules: Mapping[str, tuple[str, float]], *, start: float = 2.5, noise: float = 0.8) -> None:
+        self.rules, self.start, self.noise = rules, start, noise
+
+    def level(self, prompt: str) -> float:
+        """The level it comes to, 0..5, the same for the same prompt."""
+        page = PAGE.search(prompt)
+        assert page, "a judge's prompt shows a page between its marks"
+        told = PAGE.sub("", prompt)
+        moved = sum(
+            worth for word, (sign, worth) in self.rules.items() if word in told and re.search(sign, page.group())
+        )
+        digest = hashlib.sha256(page.group().encode("utf-8", "replace")).digest()
+        return min(max(self.start + moved + self.noise * (digest[0] / 127.5 - 1), 0.0), LEVELS - 1.0)
+
+    def __call__(self, body: dict[str, Any]) -> Answer:
+        """One digit with its neighbours' probabilities."""
+        level = self.level("\n".join(text_of(message) for message in body["messages"]))
+        return one_token({str(each): -((each - level) ** 2) for each in range(LEVELS)})
+
+
+PAGE = re.compile(r"(?s)\[page (\w+)\].*?\[end \1\]")
+
+
+def proposer(rules: Mapping[str, str]) -> Reply:
+    """A reflection model that reads its feedback: the first note of `rules` that it finds there and whose rule the
+    instruction lacks is written under the instruction."""
+
+    def propose(body: dict[str, Any]) -> Answer:
+        asked = text_of(body["messages"][-1])
+        now = asked.partition("[[ ## current_instruction ## ]]\n")[2].partition("\n\n[[ ##")[0]
+        missing = [rule for note, rule in rules.items() if note in asked and rule not in now]
+        return Answer(json.dumps({"new_instruction": "\n".join([now, *missing[:1]])}))
+
+    return propose
+
+
+def copying(body: dict[str, Any]) -> Answer:
+    """A reflection model that copies a page out of its examples into the instruction."""
+    page = PAGE.search(text_of(body["messages"][-1]).replace("\\n", "\n"))
+    return Answer(json.dumps({"new_instruction": f"Give 5 to: {page.group() if page else 'nothing'}"}))
+
+
+def garbling(body: dict[str, Any]) -> Answer:
+    """A judge whose answers hold no level."""
+    return Answer("Well, hmm, it depends on whom you ask.", top=[{"Well": -0.01}])
+
+
+def by_task(judge: Reply, reflect: Reply) -> Reply:
+    """Both models behind one address: who is asked for a new instruction reflects."""
+
+    def reply(body: dict[str, Any]) -> "Answer | str":
+        reflects = any("new_instruction" in text_of(message) for message in body["messages"])
+        return (reflect if reflects else judge)(body)
+
+    return reply
+
+
 def one_token(logits: dict[str, float]) -> Answer:
     """The likeliest of some tokens, with the softmax of their logits as log-probabilities."""
     total = math.log(sum(math.exp(value) for value in logits.values()))

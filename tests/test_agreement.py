@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from curate.agreement import consensus, human_ceiling, krippendorff_alpha, leave_one_out, pairwise_kappa
 from curate.errors import BadInput
@@ -191,3 +192,33 @@ def test_levels_off_the_scale_and_missing_groups_are_named():
             function(labels, keep=3, levels=6)
         with pytest.raises(BadInput, match="page p has none"):
             function([("p", "a", 3), ("p", "b", 4)], keep=3, levels=6, groups={"q": "g"})
+
+
+def test_consensus_on_classes_is_the_majority():
+    labels = [("p", "a", 2), ("p", "b", 0), ("p", "c", 2), ("q", "a", 3), ("q", "b", 1)]
+    found = consensus(labels, scale="choice")
+    assert (found["p"].level, found["p"].level_mean, found["p"].n, found["p"].spread) == (2, 2.0, 3, 1)
+    assert found["q"].level == 1, "the first of those in a tie"
+
+
+def test_people_are_held_to_the_class_most_others_name():
+    labels = [("p", "a", 2), ("p", "b", 0), ("p", "c", 0), ("q", "a", 1), ("q", "b", 1)]
+    assert [(row.rater, row.level, row.others_mean) for row in leave_one_out(labels, scale="choice")] == [
+        ("a", 2, 0.0), ("b", 0, 0.0), ("c", 0, 0.0), ("a", 1, 1.0), ("b", 1, 1.0)
+    ]  # fmt: skip
+    ceiling = human_ceiling(labels, keep={0, 1}, levels=3, scale="choice")
+    assert ceiling.estimates["accuracy"].value == pytest.approx(4 / 5)
+    assert ceiling.estimates["keep_accuracy"].value == pytest.approx(4 / 5)
+    assert "mae" not in ceiling.estimates
+    assert "auc" not in human_ceiling(labels, keep=frozenset(), levels=3, scale="choice").estimates
+
+
+def test_pairs_agree_on_classes_not_on_distances():
+    rows = [
+        (f"p{i}", rater, level)
+        for i, pair in enumerate([(0, 0), (1, 1), (2, 0), (2, 2), (1, 2)])
+        for rater, level in zip("ab", pair, strict=True)
+    ]
+    (pair,) = pairwise_kappa(rows, keep={2}, levels=3, scale="choice")
+    assert pair.level.value == pytest.approx(cohen_kappa_score([0, 1, 2, 2, 1], [0, 1, 0, 2, 2]))
+    assert pair.keep.value == pytest.approx(cohen_kappa_score([0, 0, 1, 1, 0], [0, 0, 0, 1, 1]))

@@ -48,7 +48,10 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
         (["run", "p.yaml", "--set", "nonsense"], "must be key=value"),
         (["tune", "p.yaml"], "stage sample comes before"),
         (["sql", "SELECT 1", "p.yaml"], "no workspace yet"),
-        (["judge", "p.yaml"], "there is no tuned judge yet"),
+        (["judge", "try", "p.yaml"], "there is no tuned judge yet"),
+        (["judge", "show", "p.yaml"], "there is no tuned judge yet"),
+        (["run", "p.yaml", "--route", "x"], "p.yaml has no such route; it has none"),
+        (["pages", "p.yaml"], "no pages are drawn yet"),
         (["new", "Bad Name"], "NAME must be lower-case"),
         (["settings", "tun"], "did you mean tune?"),
     ],
@@ -81,7 +84,7 @@ def test_help_names_every_command_in_the_order_of_the_work(capsys: pytest.Captur
     code, out, _ = run(capsys, "--help")
     assert code == 0
     listed = [line.split()[0] for line in out.split("Commands:")[1].splitlines() if line.strip()]
-    assert listed == ["new", "settings", "run", "status", *cli.STAGES, "judge", "sql"]
+    assert listed == ["new", "settings", "run", "status", *cli.STAGES, "judge", "pages", "sql"]
 
 
 def test_a_dry_run_says_calls_and_cost_and_writes_nothing(
@@ -154,11 +157,30 @@ def test_a_run_ends_with_the_table_the_report_and_what_was_kept(
 
     page = folder / "page.txt"
     page.write_text("a proof of the theorem, because of the equation", encoding="utf-8")
-    code, out, _ = run(capsys, "judge", *words, page)
+    code, out, _ = run(capsys, "judge", "try", *words, page)
     said = json.loads(out)
     assert (code, said["status"], said["file"]) == (0, "ok", str(page))
-    code, out, _ = run(capsys, "judge", *words, page, "--show-prompt")
+    code, out, _ = run(capsys, "judge", "try", *words, page, "--show-prompt")
     assert "a proof of the theorem" in json.loads(out)[0][1]["content"]
+    code, out, _ = run(capsys, "judge", "show", *words)
+    assert (code, out.splitlines()[0].split()[0]) == (0, "judge:")
+    tuned = out.split()[1]
+    code, out, _ = run(capsys, "judge", "show", *words, "--which", tuned[:6], "--json")
+    assert json.loads(out)["model"] == "openai/stub"
+    code, out, _ = run(capsys, "judge", "diff", *words)
+    assert code == 0
+    assert "\n" in out
+    code, out, _ = run(capsys, "judge", "diff", *words, "tuned", tuned)
+    assert out == "the same judge\n"
+    code, out, err = run(capsys, "judge", "show", *words, "--which", "zz")
+    assert (code, out) == (2, "")
+    assert "zz: no such judge" in err
+
+    code, out, _ = run(capsys, "pages", *words, "--where", "judge <> round(human)", "--limit", "2", "--format", "json")
+    assert code == 0
+    assert all(row["judge"] is not None and row["score"] is not None for row in json.loads(out))
+    code, out, _ = run(capsys, "pages", *words, "--limit", "2")
+    assert out.endswith("\n\n2 pages\n")
 
 
 def test_new_copies_a_pair_that_loads(

@@ -31,6 +31,7 @@ from curate.llm import (
     Spend,
     count_tokens,
     price,
+    token_ends,
 )
 
 
@@ -676,3 +677,71 @@ def test_the_default_answers_have_signal() -> None:
             True,
             False,
         ]
+
+
+def completion(
+    content: str, *, reasoning: int = 0, tokens: list[dict[str, Any]] | None = None, **message: Any
+) -> bytes:
+    """A reply of a server, as bytes."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 70, "total_tokens": 79}
+    details = {"completion_tokens_details": {"reasoning_tokens": reasoning}} if reasoning else {}
+    logprobs = {"logprobs": {"content": tokens}} if tokens else {}
+    return json.dumps({"choices": [{**choice, **logprobs}], "usage": {**usage, **details}}).encode()
+
+
+def test_thinking_tokens_are_counted_and_thoughts_are_no_answer() -> None:
+    answer = Answer(raw=completion("4", reasoning=60, reasoning_content="It is good. 5? No."))
+    with OpenAIServer(lambda _: answer) as server, client_of(server) as client:
+        reply = client.complete(ask("x"))
+    assert isinstance(reply, Reply)
+    assert (reply.text, reply.completion_tokens, reply.thinking_tokens) == ("4", 70, 60)
+
+
+def test_a_reasoning_effort_is_sent_where_it_is_set(tmp_path: Path) -> None:
+    with OpenAIServer(lambda _: Answer("4")) as server, client_of(server, model="hosted_vllm/stub") as client:
+        for request in (ask("x"), ask("x", reasoning_effort="low", seed=3)):
+            assert isinstance(client.complete(request), Reply)
+    assert [(body.get("reasoning_effort"), body.get("seed")) for body in server.bodies] == [(None, None), ("low", 3)]
+
+
+def test_the_chosen_token_comes_first_and_long_replies_keep_what_tells(tmp_path: Path) -> None:
+    def token(text: str, *others: tuple[str, float]) -> dict[str, Any]:
+        top = [{"token": each, "logprob": log(share), "bytes": None} for each, share in others]
+        return {"token": text, "logprob": log(0.3), "bytes": None, "top_logprobs": top}
+
+    entry = token("4", ("3", 0.6), ("4", 0.3), ("9", 1e-6))
+    answers = iter([[entry], [entry] * 20])
+    server = OpenAIServer(lambda _: Answer(raw=completion("4", tokens=next(answers))))
+    with server, client_of(server) as client:
+        short, long = (client.complete(ask(f"{i}", logprobs=True, top_logprobs=3)) for i in range(2))
+    assert isinstance(short, Reply)
+    assert isinstance(long, Reply)
+    assert list(short.top[0]) == ["4", "3", "9"]
+    assert [list(top) for top in long.top] == [["4", "3"]] * 20
+
+
+def test_replies_of_older_journals_are_read(tmp_path: Path) -> None:
+    old = {"text": "4", "finish_reason": "stop", "top": [], "prompt_tokens": 1, "cached_tokens": 0}
+    journal = Journal(tmp_path)
+    journal.put(
+        ask("x").key(Endpoint("openai/stub")),
+        {**old, "completion_tokens": 1, "cost_usd": 0.1, "seconds": 2.0, "at": "then"},
+    )
+    journal.close()
+    with OpenAIServer(lambda _: Answer("5")) as server, client_of(server, tmp_path) as client:
+        reply = client.complete(ask("x"))
+    assert isinstance(reply, Reply)
+    assert (reply.text, reply.thinking_tokens, reply.from_journal) == ("4", 0, True)
+
+
+def test_tokens_end_where_the_models_own_tokenizer_ends_them() -> None:
+    own = token_ends("openai/gpt-4o")
+    assert (own.name, own.own) == ("o200k_base", True)
+    text = "Wärme 🎉 in 日本.  <|im_end|>"
+    assert own(text)[-1] == len(text)
+    assert own(text) == sorted(own(text))
+    assert 8 < len(own(text)) < 25
+    other = token_ends("hosted_vllm/Maker/Model-7B")
+    assert (other.name, other.own) == ("cl100k_base (not the model's own)", False)
+    assert other("one two three") == [3, 7, 13]

@@ -23,7 +23,7 @@ import pytest
 
 from curate import local_llm
 from curate.errors import BadInput, CurateError
-from curate.local_llm import CATALOGUE, Weights, cache_folder, fetch, serve
+from curate.local_llm import CATALOGUE, Weights, cache_folder, fetch, serve, token_ends
 
 ROOT = Path(__file__).resolve().parents[1]
 BYTES = b"GGUF" + bytes(range(256)) * 40
@@ -522,3 +522,55 @@ def test_on_ctrl_c_the_user_decides(weights: Path, tmp_path: Path) -> None:
     assert user.communicate(timeout=60)[0] == "200\n"
     assert user.returncode == 0
     assert wait_until_gone(server)
+
+
+class Tokenizer(http.server.BaseHTTPRequestHandler):
+    """A server that splits a text into pieces of three bytes, as llama.cpp's does: bytes where they are no text."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        data = asked["content"].encode()
+        pieces = [data[i : i + 3] for i in range(0, len(data), 3)]
+        tokens = [{"id": i, "piece": _text_or_bytes(piece)} for i, piece in enumerate(pieces)]
+        body = json.dumps({"tokens": tokens} if self.path == "/tokenize" else {"error": "no"}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def _text_or_bytes(piece: bytes) -> str | list[int]:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
+
+
+def test_a_server_says_where_tokens_end() -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tokenizer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_address[1]}"
+    ends = token_ends(f"{base}/v1")
+    assert ends.own
+    assert ends("abcdef") == [3, 6]
+    assert ends("a日本") == [1, 2, 3], "a token that ends inside a character ends before it"
+    assert ends("") == []
+    with pytest.raises(CurateError, match=r"/other/tokenize: no tokens \('tokens'\); set judge.page_chars"):
+        token_ends(f"{base}/other/v1")("x")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(CurateError, match=r"/tokenize: no tokens \(.*refused"):
+        ends("x")
+
+
+@pytest.mark.model
+def test_the_embedded_model_says_where_its_tokens_end(weights: Path) -> None:
+    with serve(weights, name="small", context_tokens=256) as server:
+        ends = token_ends(server.api_base)
+        for text in ("Leek soup is hot.", "Wärme 🎉 in 日本", "a\n\n  b", "<|im_end|>"):
+            found = ends(text)
+            assert found[-1] == len(text)
+            assert list(found) == sorted(found)
+        assert len(ends("<|im_end|>")) > 1, "a control word in a page is plain text"

@@ -448,3 +448,71 @@ def test_gain_intervals_cover_no_gain():
         gain = m.paired_difference(m.auc, truth, a, b, resamples=500)
         inside.append(gain.low <= 0 <= gain.high)
     assert 0.91 < np.mean(inside) < 0.985
+
+
+def classes(n=300, k=4, seed=0):
+    """Classes of people and of a judge that is right half the time, one class rare."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(k, n, p=[0.5, 0.3, 0.15, 0.05])
+    return truth, np.where(rng.random(n) < 0.5, truth, rng.integers(0, k, n))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_are_scored_as_scikit_learn_does(seed):
+    truth, said = classes(seed=seed)
+    assert m.macro_f1(truth, said, 4) == pytest.approx(sk.f1_score(truth, said, average="macro"))
+    assert m.mean_recall(truth, said, 4) == pytest.approx(sk.balanced_accuracy_score(truth, said))
+    assert m.macro_f1(truth[:3], said[:3], 4) == pytest.approx(sk.f1_score(truth[:3], said[:3], average="macro"))
+    found = m.evaluate(truth_level=truth, score=said, level=said, keep={1, 3}, levels=4, scale="choice")
+    keeps, kept = np.isin(truth, [1, 3]), np.isin(said, [1, 3])
+    assert {name: estimate.value for name, estimate in found.items()} == {
+        "accuracy": pytest.approx(sk.accuracy_score(truth, said)),
+        "balanced_accuracy": pytest.approx(sk.balanced_accuracy_score(truth, said)),
+        "macro_f1": pytest.approx(sk.f1_score(truth, said, average="macro")),
+        "kappa": pytest.approx(sk.cohen_kappa_score(truth, said)),
+        "auc": pytest.approx(sk.roc_auc_score(keeps, said)),
+        "average_precision": pytest.approx(sk.average_precision_score(keeps, said)),
+        "f1": pytest.approx(sk.f1_score(keeps, kept)),
+        "precision": pytest.approx(sk.precision_score(keeps, kept)),
+        "recall": pytest.approx(sk.recall_score(keeps, kept)),
+        "keep_accuracy": pytest.approx(sk.accuracy_score(keeps, kept)),
+        "keep_kappa": pytest.approx(sk.cohen_kappa_score(keeps, kept)),
+        "coverage": 1.0,
+    }
+    assert all(estimate.low < estimate.value < estimate.high for name, estimate in found.items() if name != "coverage")
+
+
+def test_a_quiz_is_scored_by_its_classes_alone():
+    truth, said = classes()
+    found = m.evaluate(truth_level=truth, score=said, level=said, keep=frozenset(), levels=4, scale="choice")
+    assert set(found) == {"accuracy", "balanced_accuracy", "macro_f1", "kappa", "coverage"}
+
+
+def test_no_answer_is_a_wrong_class_and_no_class_of_its_own():
+    truth, said = [0, 0, 1, 1], [0, None, 1, 1]
+    found = m.evaluate(truth_level=truth, score=said, level=said, keep={0}, levels=2, scale="choice")
+    assert (found["accuracy"].value, found["coverage"].value) == (0.75, 0.75)
+    assert found["balanced_accuracy"].value == pytest.approx((1 / 2 + 1) / 2)
+    assert found["macro_f1"].value == pytest.approx((2 / 3 + 1) / 2)
+    assert found["recall"].value == 0.5
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=30), st.integers(0, 1000))
+def test_resamples_of_classes_at_once_equal_one_by_one(rows, seed):
+    truth, said = map(np.array, zip(*rows, strict=True))
+    for statistic in (partial(m.macro_f1, levels=4), partial(m.mean_recall, levels=4)):
+        at_once = m.bootstrap(statistic, [truth, said], resamples=50, seed=seed)
+        one_by_one = m.bootstrap(lambda a, b, s=statistic: s(a, b), [truth, said], resamples=50, seed=seed)
+        assert at_once.value == pytest.approx(one_by_one.value, nan_ok=True)
+        assert [at_once.low, at_once.high] == pytest.approx([one_by_one.low, one_by_one.high], nan_ok=True)
+
+
+def test_levels_to_keep_may_be_a_list():
+    truth, score, level = drawn()
+    plain = m.evaluate(truth_level=truth, score=score, level=level, keep=3, levels=6)
+    listed = m.evaluate(truth_level=truth, score=score, level=level, keep={3, 4, 5}, levels=6)
+    assert plain == listed
+    assert m.worth_keeping([0, 1, 2], {0, 2}).tolist() == [True, False, True]
+    unjudged = m.evaluate(truth_level=[0, 1], score=[None, 1], level=[None, 1], keep={0}, levels=2)
+    assert unjudged["recall"].value == 0, "an unjudged page is dropped, also where level 0 is kept"

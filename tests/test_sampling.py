@@ -1,44 +1,40 @@
 import random
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.sampling import Draw, group_ids, near_duplicates, signature, split_of, unit_hash
+from curate.draw import Draw, Plan, keys_of
+from curate.sampling import Settled, settle, split_of, unit_hash, weights
 
 SHARES = {"train": 0.4, "val": 0.2, "test": 0.4}
-NAMES = st.lists(st.text(min_size=1, max_size=8), max_size=60)
-LOREM = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz      ", k=60_000)).split()
 
 
-def page(name: str, text: str = "", host: str = "") -> dict[str, Any]:
-    return {"page_id": name, "text": text or f"text of {name}", "host": host}
+def page(name: str, host: str = "", **more: Any) -> dict[str, Any]:
+    return {"page_id": name, "host": host, **more}
 
 
-def drawn(names: list[str], size: int | None, seed: str = "s") -> Draw:
-    draw = Draw(size, seed)
-    for name in names:
-        draw.offer(page(name))
-    return draw
+def split(group: str) -> Any:
+    return split_of(group, SHARES, salt="s")
 
 
-def names_of(draw: Draw) -> list[str]:
-    return [row["page_id"] for row in draw.pages()]
+def add(earlier: list[dict[str, Any]], pages: list[dict[str, Any]], sets: list[int], by: Any = "host") -> Settled:
+    return settle(pages, earlier, sets, by=by, split=split)
 
 
-def words(seed: int, count: int = 200) -> list[str]:
-    return random.Random(seed).choices(LOREM, k=count)
-
-
-def changed(base: list[str], amount: int, seed: int) -> list[str]:
-    rng, out = random.Random(seed), list(base)
-    for place in rng.sample(range(len(out)), amount):
-        out[place] = f"new{rng.random()}"
-    return out
+def settled(
+    pages: list[dict[str, Any]], sets: list[int], earlier: list[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    found = add(earlier or [], pages, sets)
+    return [
+        {**p, "group_id": group, "split": side}
+        for p, group, side in zip(pages, found.groups, found.splits, strict=True)
+        if group is not None
+    ]
 
 
 @given(a=st.text(st.characters()), b=st.text(st.characters()))
@@ -54,152 +50,67 @@ def test_the_unit_hash_never_changes_and_is_uniform() -> None:
     assert all(850 < tenths[tenth] < 1150 for tenth in range(10))
 
 
-@given(names=NAMES, size=st.none() | st.integers(1, 20), order=st.randoms(use_true_random=False))
-def test_a_draw_has_the_size_asked_for_whatever_the_order_and_the_copies(
-    names: list[str], size: int | None, order: random.Random
-) -> None:
-    draw = drawn(names, size)
-    distinct = len(set(names))
-    assert len(names_of(draw)) == len(set(names_of(draw))) == min(size or distinct, distinct)
-    assert draw.seen == len(names)
-    shuffled = [*names, *names[::2]]
-    order.shuffle(shuffled)
-    assert names_of(drawn(shuffled, size)) == names_of(draw)
-    assert drawn(shuffled, size).probability == draw.probability
-
-
-@given(names=NAMES, size=st.integers(1, 20))
-def test_a_larger_draw_keeps_the_smaller_one_and_more_pages_only_push_out(names: list[str], size: int) -> None:
-    small, large = set(names_of(drawn(names, size))), set(names_of(drawn(names, size + 5)))
-    assert small <= large
-    more = set(names_of(drawn([*names, "another page"], size)))
-    assert more - small <= {"another page"}
-
-
-def test_every_page_is_as_likely_as_any_other() -> None:
-    names = [str(n) for n in range(40)]
-    counts = Counter(name for seed in range(2000) for name in names_of(drawn(names, 10, seed=str(seed))))
-    assert set(counts) == set(names)
-    assert all(410 < count < 590 for count in counts.values()), "500 expected, standard deviation 19.4"
-
-
-def test_the_draw_comes_in_a_random_order() -> None:
-    firsts = Counter(names_of(drawn(["a", "b", "c", "d"], None, seed=str(seed)))[0] for seed in range(800))
-    assert all(140 < firsts[name] < 260 for name in "abcd")
-
-
-def test_the_inclusion_probability_is_one_until_pages_are_left_out_then_near_the_share() -> None:
-    assert drawn([], 5).probability == 1
-    assert drawn(["a"] * 9 + ["b"], 2).probability == 1
-    shares = [drawn([f"{seed} {n}" for n in range(2000)], 400, seed=str(seed)).probability for seed in range(40)]
-    assert sum(shares) / 40 == pytest.approx(0.2, abs=0.006)
-    assert all(abs(share - 0.2) < 0.05 for share in shares)
-
-
-def test_copies_are_counted_and_the_first_is_kept() -> None:
-    draw = Draw(None, "s")
-    for url in ("first", "second", "third"):
-        draw.offer({**page("a"), "url": url})
-    assert (draw.seen, draw.duplicates) == (3, 2)
-    assert [row["url"] for row in draw.pages()] == ["first"]
-
-
-@pytest.mark.parametrize("similarity", [0.01, 0.3, 0.5, 0.7, 0.9, 0.99])
-def test_no_pair_above_the_similarity_is_missed_and_none_below_is_found(similarity: float) -> None:
-    base = words(1)
-    pages = [
-        page(f"{n}-{m}", " ".join(changed(words(n) if m == 9 else base, m, 100 * n + m)))
-        for n in range(3)
-        for m in range(10)
-    ]
-    pages.append(page("copy", pages[0]["text"]))
-    marks = {p["page_id"]: signature(p["text"]) for p in pages}
-    wanted = {frozenset((a, b)) for a in marks for b in marks if a < b and marks[a].jaccard(marks[b]) >= similarity}
-    found = near_duplicates(pages, similarity=similarity)
-    assert {frozenset(pair) for pair in found} == wanted
-    assert len(found) == len(wanted)
-    assert frozenset(("copy", pages[0]["page_id"])) in wanted
-    if similarity >= 0.3:
-        assert len(wanted) < len(pages) * (len(pages) - 1) / 2
-
-
-def test_the_signature_estimates_the_share_of_common_word_runs() -> None:
-    base = words(5, 400)
-    half = base[:200] + words(6, 200)
-    assert signature(" ".join(base)).jaccard(signature(" ".join(base).upper())) == 1
-    assert signature(" ".join(base)).jaccard(signature(" ".join(half))) == pytest.approx(1 / 3, abs=0.2)
-    assert signature(" ".join(base)).jaccard(signature(" ".join(words(7, 400)))) < 0.05
-
-
-def test_short_and_empty_texts_have_signatures() -> None:
-    pages = [page("empty", " "), page("blank", "\n\t"), page("one", "word"), page("same", "Word ")]
-    assert near_duplicates(pages, similarity=0.7) == [("empty", "blank"), ("one", "same")]
-    assert near_duplicates([], similarity=0.7) == []
-
-
-@pytest.mark.parametrize(
-    "script", ["一二三四五六七八九十天地人你我他", "กขคงจฉชซญดตถทนบปผ", "あいうえおかきくけこさしすせそ"]
-)
-def test_near_duplicates_are_found_in_scripts_without_spaces(script: str) -> None:
-    rng = random.Random(3)
-    text = "".join(rng.choices(script, k=400))
-    other = "".join(rng.choices(script, k=400))
-    pages = [page("a", text), page("b", text[:395] + "!"), page("c", other)]
-    assert near_duplicates(pages, similarity=0.7) == [("a", "b")]
-
-
 PAGES = st.lists(st.sampled_from(["", "h1", "h2", "h3", "h4"]), min_size=1, max_size=14).map(
-    lambda hosts: [page(f"p{n}", host=host) for n, host in enumerate(hosts)]
+    lambda hosts: [page(f"p{n}", host) for n, host in enumerate(hosts)]
 )
+NUMBERS = st.lists(st.integers(0, 12), min_size=28, max_size=28)
 
 
-@given(data=st.data(), pages=PAGES, by=st.sampled_from(["host", "near_duplicate"]))
-def test_hosts_and_near_duplicates_never_meet_across_splits(
-    data: st.DataObject, pages: list[dict[str, Any]], by: Any
+@settings(max_examples=200)
+@given(first=PAGES, more=PAGES, sets=NUMBERS)
+def test_hosts_and_near_duplicates_never_meet_across_splits_whatever_is_added(
+    first: list[dict[str, Any]], more: list[dict[str, Any]], sets: list[int]
 ) -> None:
-    ids = [p["page_id"] for p in pages]
-    pairs = data.draw(st.lists(st.tuples(st.sampled_from(ids), st.sampled_from(ids)), max_size=6))
-    groups = dict(zip(ids, group_ids(pages, pairs, by=by), strict=True))
-    splits = {name: split_of(group, SHARES, salt="s") for name, group in groups.items()}
-    host = {p["page_id"]: p["host"] for p in pages}
-    for a, b in pairs:
-        assert groups[a] == groups[b]
-        assert splits[a] == splits[b]
-    for a in ids:
-        for b in ids:
-            if by == "host" and host[a] and host[a] == host[b]:
-                assert groups[a] == groups[b]
+    more = [{**p, "page_id": f"later {p['page_id']}"} for p in more]
+    before = settled(first, sets[: len(first)])
+    assert len(before) == len(first), "with nothing before, nothing is left out"
+    numbers = sets[: len(first) + len(more)]
+    found = add(before, more, numbers)
+    assert found.left_out == found.splits.count(None)
+    everything = [(p["host"], p["split"]) for p in before]
+    everything += [(p["host"], side) for p, side in zip(more, found.splits, strict=True)]
+    for (host_a, side_a), number_a in zip(everything, numbers, strict=True):
+        for (host_b, side_b), number_b in zip(everything, numbers, strict=True):
+            if side_a and side_b and (number_a == number_b or (host_a and host_a == host_b)):
+                # sets of the later pages may join earlier pages of two splits: those stay, the later ones keep apart
+                both_earlier = (host_a, side_a) in everything[: len(before)] and (host_b, side_b) in everything[
+                    : len(before)
+                ]
+                assert side_a == side_b or both_earlier
 
 
-@given(pages=PAGES, pairs=st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13)), max_size=6))
-def test_groups_are_no_larger_than_they_must_be(pages: list[dict[str, Any]], pairs: list[tuple[int, int]]) -> None:
-    ids = [p["page_id"] for p in pages]
-    named = [(ids[a % len(ids)], ids[b % len(ids)]) for a, b in pairs]
-    reach = {name: {name} for name in ids}
-    links = named + [(a["page_id"], b["page_id"]) for a in pages for b in pages if a["host"] and a["host"] == b["host"]]
-    for _ in ids:
-        for a, b in links:
-            joined = reach[a] | reach[b]
-            for name in joined:
-                reach[name] = joined
-    groups = dict(zip(ids, group_ids(pages, named, by="host"), strict=True))
-    assert {name: {other for other in ids if groups[other] == groups[name]} for name in ids} == reach
+def test_a_new_page_joins_the_group_of_its_host_or_of_its_near_duplicate() -> None:
+    before = settled([page("a", "x.org"), page("b", "y.org"), page("c")], [0, 1, 2])
+    found = add(before, [page("d", "x.org"), page("e", "z.org"), page("f"), page("g", "z.org")], [0, 1, 2, 3, 1, 4, 5])
+    x, y = before[0]["group_id"], before[1]["group_id"]
+    assert found.groups[0] == x
+    assert found.groups[1] == found.groups[3] == y, "e is a near-duplicate of b, and g of the host of e"
+    assert found.groups[2] not in (x, y, None)
+    assert found.splits[:2] == [before[0]["split"], before[1]["split"]]
 
 
-@settings(max_examples=50)
-@given(pages=PAGES, more=PAGES, order=st.randoms(use_true_random=False))
-def test_pages_that_come_later_move_no_page_of_before(
-    pages: list[dict[str, Any]], more: list[dict[str, Any]], order: random.Random
-) -> None:
-    later = [*pages, *({**p, "page_id": f"later {p['page_id']}"} for p in more)]
-    order.shuffle(later)
+def test_a_page_that_would_join_two_splits_is_left_out_and_the_others_stay_on_their_side() -> None:
+    hosts = [f"h{n}.org" for n in range(40)]
+    before = settled([page(f"p{n}", host) for n, host in enumerate(hosts)], list(range(40)))
+    train = next(i for i, p in enumerate(before) if p["split"] == "train")
+    test = next(i for i, p in enumerate(before) if p["split"] == "test")
+    bridge = page("bridge", hosts[test])
+    beside = [page("beside train", hosts[train]), page("beside test", hosts[test])]
+    found = add(before, [bridge, *beside], [*range(40), train, 50, 51])
+    assert (found.groups[0], found.splits[0], found.left_out) == (None, None, 1)
+    assert found.splits[1:] == ["train", "test"]
+    assert found.groups[1:] == [before[train]["group_id"], before[test]["group_id"]]
+    alone = add(before, [bridge], [*range(40), train], by="near_duplicate")
+    assert alone.groups == [before[train]["group_id"]], "where hosts may be split, it is a near-duplicate and no bridge"
 
-    def splits(some: list[dict[str, Any]]) -> dict[str, str]:
-        groups = group_ids(some, [], by="host")
-        return {p["page_id"]: split_of(g, SHARES, salt="s") for p, g in zip(some, groups, strict=True)}
 
-    before, after = splits(pages), splits(later)
-    assert {name: after[name] for name in before} == before
+def test_a_bridge_inside_one_split_is_no_obstacle() -> None:
+    hosts = [f"h{n}.org" for n in range(40)]
+    before = settled([page(f"p{n}", host) for n, host in enumerate(hosts)], list(range(40)))
+    one, other = [i for i, p in enumerate(before) if p["split"] == "train"][:2]
+    found = add(before, [page("bridge", hosts[one])], [*range(40), other])
+    assert found.splits == ["train"]
+    assert found.groups[0] in (before[one]["group_id"], before[other]["group_id"])
 
 
 def test_splits_have_their_shares_and_depend_on_the_salt() -> None:
@@ -220,11 +131,82 @@ def test_shares_need_not_sum_to_one(group: str, shares: tuple[float, float, floa
         )
 
 
-def test_real_pages_meet_their_reprints_and_no_other_page(shared_data: Path) -> None:
-    texts = pq.read_table(shared_data / "dclm_human.parquet", columns=["text"]).column("text").to_pylist()
-    texts = [text for text in texts if len(text.split()) > 200][:150]
-    reprints = [f"Home | News | Contact\n{text}\n© all rights reserved, read more on our site" for text in texts]
-    pages = [page(f"{n}", text) for n, text in enumerate(texts)]
-    pages += [page(f"{n} again", text) for n, text in enumerate(reprints)]
-    pairs = {frozenset(pair) for pair in near_duplicates(pages, similarity=0.7)}
-    assert pairs == {frozenset((f"{n}", f"{n} again")) for n in range(len(texts))}
+def test_weights_of_one_round_are_the_inverse_probabilities() -> None:
+    assert weights([1, 1], [0.5, 0.25]).tolist() == [2, 4]
+    assert weights([1, 1], [None, None]).tolist() == [1, 1]
+    assert weights([1, 1, 2], [0.5, 0.25, None]).tolist() == [2, 4, 0], "informative pages say nothing of the corpus"
+
+
+class Held:
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def take(self, indices: Any) -> "Held":
+        return Held([self.rows[i] for i in indices.to_pylist()])
+
+
+STRATUM = [n % 3 if n > 60 else 3 for n in range(500)]
+VALUE = np.array([5.0 * (n % 3) + (40 if n <= 60 else 0) + n / 100 for n in range(500)])
+
+
+def drawn(size: int, strata: Any, seed: str, before: list[int]) -> tuple[list[int], list[float]]:
+    draw: Draw[Held] = Draw(Plan(size, strata or "proportional"), exclude=keys_of(texts(before), seed))
+    names = [str(STRATUM[n]) for n in range(500)] if strata else None
+    draw.offer(keys_of(texts(range(500)), seed), names, lambda i: (Held(i.tolist()), [""] * len(i)))
+    found = draw.finish()
+    return [held.rows[i] for held, i in found.rows], found.probability.tolist()
+
+
+def texts(numbers: Any) -> pa.Array:
+    return pa.array([f"text {n}" for n in numbers], pa.string())
+
+
+def teaching(before: list[int]) -> list[int]:
+    """An informative round: it looks at what is known, and takes the pages of the highest values."""
+    return sorted(set(range(500)) - set(before), key=lambda n: -VALUE[n])[: 5 + len(before) % 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "designs",
+    [
+        [(20, None), (30, None)],
+        [(20, None), (30, "equal")],
+        [(20, "equal"), (20, None), (15, "equal")],
+        [(20, None), "informative", (20, "equal")],
+        [(20, None), (10, None), "informative"],
+    ],
+    ids=str,
+)
+def test_rounds_together_say_the_total_without_bias(designs: list[Any]) -> None:
+    totals, counts, plain, first = [], [], [], []
+    for seed in range(500):
+        pages: list[int] = []
+        rounds: list[int] = []
+        chance: list[float | None] = []
+        for number, design in enumerate(designs, 1):
+            if design == "informative":
+                some, p = teaching(pages), None
+            else:
+                some, p = drawn(design[0], design[1], f"{seed}/{number}", pages)
+            pages, rounds = pages + some, rounds + [number] * len(some)
+            chance += [None] * len(some) if p is None else p
+        assert len(set(pages)) == len(pages)
+        weight = weights(rounds, chance)
+        totals.append(float((weight * VALUE[pages]).sum()))
+        counts.append(float(weight.sum()))
+        plain.append(float(VALUE[pages].mean() * 500))
+        first.append(float((weights([1] * 20, chance[:20]) * VALUE[pages[:20]]).sum()))
+    for estimates, right in ((totals, VALUE.sum()), (counts, 500)):
+        assert abs(np.mean(estimates) - right) < 4 * np.std(estimates) / np.sqrt(500) + 1e-9 * right
+    assert np.std(totals) < np.std(first), "more rounds say more than the first alone"
+    if "informative" in designs or any(d[1] == "equal" for d in designs if d != "informative"):
+        assert abs(np.mean(plain) - VALUE.sum()) > 8 * np.std(plain) / np.sqrt(500), "counting pages alike would not do"
+
+
+def test_later_rounds_never_change_what_was_written_of_earlier_ones() -> None:
+    rng = random.Random(1)
+    chance = [rng.uniform(0.01, 0.2) for _ in range(10)]
+    both = weights([1] * 10 + [2] * 5, [*chance, *[0.1] * 5])
+    assert both[:10] == pytest.approx([10 / 15 / p + 5 / 15 for p in chance])
+    assert both[10:] == pytest.approx([5 / 15 / 0.1] * 5)

@@ -159,3 +159,22 @@ def test_the_nearest_word_is_offered_then_all_in_order() -> None:
     assert did_you_mean("sampel", ["tune", "sample"]) == "; did you mean sample? (allowed: sample, tune)"
     assert did_you_mean("qqqq", ["tune", "sample"]) == " (allowed: sample, tune)"
     assert did_you_mean("x", []) == ""
+
+
+def test_what_was_shown_and_thought_is_written_down(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    said = Judgment("p", "j", "ok", level=2, shown="head 10 of 20 characters", completion_tokens=9, thinking_tokens=7)
+    store.append("judgments", [said.row()], scope="j", part="a")
+    row = store.sql("SELECT shown, thinking_tokens FROM judgments").to_pylist()[0]
+    assert row == {"shown": "head 10 of 20 characters", "thinking_tokens": 7}
+    score = {
+        "tune_id": "t",
+        "candidate_id": "c",
+        "page_id": "p",
+        "split": "val",
+        "score": 0.5,
+        "judge_score": -1.0,
+        "level": 3,
+    }
+    store.append("candidate_scores", [score], scope="t", part="a")
+    assert store.sql("SELECT * FROM candidate_scores").to_pylist() == [score]

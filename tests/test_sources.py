@@ -2,6 +2,8 @@ import gzip
 import json
 import os
 import shutil
+import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from curate.errors import BadInput, CurateError
 from curate.schema import page_id
-from curate.sources import Batch, Shard, Skips, Source, columns_of, read, shards, source_fingerprint
+from curate.sources import Batch, Shard, Skips, Source, columns_of, read, shards, source_fingerprint, unified
 
 WRITERS = {
     "a.jsonl": lambda data: data,
@@ -43,8 +45,12 @@ def put(folder: Path, name: str, rows: list[Any] | bytes) -> Path:
 
 def pages(folder: Path, **given: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
     source, skips = Source(**given), Skips()
-    batches = [batch for shard in shards(source, below=folder) for batch in read(source, shard, skips=skips)]
-    return [batch.page(i) for batch in batches for i in range(len(batch.text))], skips.counts
+    batches = [
+        batch
+        for shard in shards(source, below=folder)
+        for batch in read(source, shard, batch_rows=source.batch_pages, skips=skips)
+    ]
+    return [batch.page(i) for batch in batches for i in range(len(batch))], skips.counts
 
 
 def texts(folder: Path, **given: Any) -> list[str]:
@@ -92,14 +98,14 @@ def test_any_text_survives_any_batch_size(
 
 def test_batches_stand_beside_the_rows_they_came_from(tmp_path: Path) -> None:
     put(tmp_path, "a.parquet", ROWS)
-    source = Source(path="a.parquet", batch_pages=999)
+    source = Source(path="a.parquet")
     (shard,) = shards(source, below=tmp_path)
     assert (shard.rows, shard.name) == (2500, "a.parquet")
-    batches = list(read(source, shard))
-    assert max(len(batch.text) for batch in batches) <= 999
+    batches = list(read(source, shard, batch_rows=999))
+    assert max(len(batch) for batch in batches) <= 999
     assert batches[0].first_row == 0
     for batch, after in zip(batches, [*batches[1:], None], strict=True):
-        assert batch.table.column("text").to_pylist() == batch.text
+        assert batch.table.column("text").to_pylist() == batch.texts()
         assert batch.first_row + batch.table.num_rows == (after.first_row if after else 2500)
 
 
@@ -156,9 +162,10 @@ def test_files_of_one_name_have_shard_names_of_their_own_that_move_with_the_proj
         ("none.parquet", "none.parquet: no such file, and no file matches it"),
         ("x*.parquet", "no file matches it"),
         ("empty", "empty: the folder holds no file of a known kind (.parquet, .jsonl"),
-        ("a.csv", "a.csv: unknown kind of file (allowed: .parquet, .jsonl"),
+        ("a.xlsx", "a.xlsx: unknown kind of file (allowed: .parquet, .jsonl"),
         ("~nosuchuser/a.parquet", "no such file"),
-        ("s3://bucket/a.parquet", "remote paths are not read yet"),
+        ("nosuch://bucket/a.parquet", "nosuch://bucket/a.parquet: unknown kind of store nosuch://"),
+        ("az://box/a.parquet", "az://box/a.parquet: needs a package that is not here: pip install adlfs"),
         ("broken.parquet", "broken.parquet: cannot be read as parquet"),
         ("zero.parquet", "zero.parquet: cannot be read as parquet (Parquet file size is 0 bytes)"),
         ("text.parquet", "text.parquet: cannot be read as parquet"),
@@ -178,7 +185,7 @@ def test_a_source_that_is_none_is_one_line(tmp_path: Path, path: str | list[str]
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.parquet").symlink_to("nowhere")
     for name, data in {
-        "a.csv": b"text\nx\n",
+        "a.xlsx": b"text\nx\n",
         "zero.parquet": b"",
         "text.parquet": b"text\nx\n",
         "zero.jsonl": b"",
@@ -325,11 +332,11 @@ def test_damage_far_inside_is_one_line_when_it_is_reached(tmp_path: Path, name: 
     batches: list[Batch] = []
     with pytest.raises(CurateError) as caught:
         batches.extend(read(source, shard))
-    read_rows = sum(len(batch.text) for batch in batches)
+    read_rows = sum(len(batch) for batch in batches)
     message = str(caught.value)
     assert message.startswith(f"{path}: cannot be read after row {read_rows} (")
     assert says in message
-    assert message.endswith("; repair or leave out the file")
+    assert message.endswith("; repair or leave out the file, or set source.on_error=skip")
     assert caught.value.exit_code == 1
     assert "\n" not in message
     assert read_rows >= 1000
@@ -429,10 +436,145 @@ def test_real_web_text_is_read_whole(tmp_path: Path, shared_data: Path) -> None:
     assert len(found) == 317
 
 
-def test_skips_count_only_what_was_skipped() -> None:
-    skips = Skips()
-    skips.add("no text", 0)
-    assert skips.counts == {}
-    skips.add("no text")
-    skips.add("no text", 2)
-    assert skips.counts == {"no text": 3}
+def test_a_shard_that_cannot_be_read_is_left_out_and_told(tmp_path: Path) -> None:
+    whole = put(tmp_path, "a.parquet", ROWS).read_bytes()
+    put(tmp_path, "b.parquet", whole[:-100])
+    put(tmp_path, "c.jsonl", jsonl(ROWS[:5]) + b"{cut")
+    put(tmp_path, "d.parquet", whole[:4] + bytes(60) + whole[64:])
+    with pytest.raises(BadInput, match=r"b\.parquet: cannot be read as parquet"):
+        shards(Source(path="*.*"), below=tmp_path)
+    source, skips = Source(path="*.*", on_error="skip"), Skips()
+    found = shards(source, below=tmp_path)
+    assert [shard.rows for shard in found] == [2500, None, None, 2500]
+    assert [columns_of(source, shard) for shard in found] == [["text", "url"], [], [], ["text", "url"]]
+    rows = [len(batch) for shard in found for batch in read(source, shard, skips=skips)]
+    assert sum(rows) == 2505
+    assert skips.counts == {"rows of an unreadable shard": 2500}
+    assert list(skips.shards) == ["b.parquet", "c.jsonl", "d.parquet"]
+    assert skips.shards["c.jsonl"].startswith("cannot be read after row 5 (line 6 is not JSON")
+
+
+def test_a_source_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "b.parquet", b"PAR1")
+    message = refusal(tmp_path, path="b.parquet", on_error="skip")
+    assert message == "source.path: b.parquet: holds no pages (0 rows in 1 files, of which 1 cannot be read)"
+
+
+def test_a_missing_column_is_refused_even_where_damage_is_skipped(tmp_path: Path) -> None:
+    put(tmp_path, "a.parquet", [{"content": "x"}])
+    assert "has no column 'text'" in refusal(tmp_path, path="a.parquet", on_error="skip")
+
+
+def test_text_title_and_language_are_taken_from_html(tmp_path: Path) -> None:
+    page = "<html lang='de'><head><title>Ein Titel</title></head><body><p>Schöner Text, der bleibt.</p></body></html>"
+    for kind, value in ((pa.string(), page), (pa.binary(), page.encode())):
+        table = pa.table({"raw": pa.array([value, None], kind), "n": [1, 2], "head": ["own", None]})
+        pq.write_table(table, tmp_path / "a.parquet")
+        found, skipped = pages(tmp_path, path="a.parquet", html="raw")
+        assert [(p["text"], p["title"], p["lang"]) for p in found] == [
+            ("Schöner Text, der bleibt.", "Ein Titel", "de"),
+            ("", "", ""),
+        ]
+        assert skipped == {}
+        mapped, _ = pages(tmp_path, path="a.parquet", html="raw", title="head")
+        assert [p["title"] for p in mapped] == ["own", ""]
+    source = Source(path="a.parquet", html="raw")
+    (shard,) = shards(source, below=tmp_path)
+    (batch,) = read(source, shard, columns=["text", "n"])
+    assert batch.texts()[0] == "Schöner Text, der bleibt."
+    assert batch.extras([0]).to_pydict() == {"n": [1]}
+    assert "source.html" in refusal(tmp_path, path="a.parquet", html="n")
+    assert "has no column 'none'" in refusal(tmp_path, path="a.parquet", html="none")
+
+
+RECORD = (
+    b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: https://w.org/%d\r\nWARC-Date: 2026-01-02T00:00:00Z\r\n"
+    b"WARC-Record-ID: <urn:uuid:%d>\r\nContent-Type: application/http; msgtype=response\r\n"
+    b"Content-Length: %d\r\n\r\n%s\r\n\r\n"
+)
+
+
+def warc(*pages: tuple[int, str]) -> bytes:
+    made = []
+    for number, (status, text) in enumerate(pages):
+        html = f"<html><title>T{number}</title><body><p>{text}</p></body></html>".encode()
+        body = b"HTTP/1.1 %d X\r\nContent-Type: text/html; charset=utf-8\r\n\r\n%s" % (status, html)
+        made.append(gzip.compress(RECORD % (number, number, len(body), body)))
+    return b"".join(made)
+
+
+def test_a_folder_of_mixed_shards_is_one_source(tmp_path: Path) -> None:
+    put(tmp_path, "d/w.warc.gz", warc((200, "From the crawl."), (404, "gone"), (200, "Second page.")))
+    put(tmp_path, "d/a.parquet", [{"body": "p", "link": "http://p.org", "n": 1}])
+    put(tmp_path, "d/b.jsonl.gz", gzip.compress(jsonl([{"body": "j", "link": None, "n": "many"}])))
+    put(tmp_path, "d/c.csv", b"body,link,n\nc,http://c.org,2.5\n")
+    put(tmp_path, "d/README.txt", b"notes")
+    with pa.ipc.new_file(tmp_path / "d/e.arrow", pa.schema([("body", pa.string()), ("link", pa.string())])) as writer:
+        writer.write_table(pa.table({"body": ["e"], "link": ["http://e.org"]}))
+    source, skips = Source(path="d", text="body", url="link"), Skips()
+    batches = [b for shard in shards(source, below=tmp_path) for b in read(source, shard, skips=skips)]
+    found = [batch.page(i) for batch in batches for i in range(len(batch))]
+    assert [(p["text"], p["url"], p["source"]) for p in found] == [
+        ("p", "http://p.org", "a.parquet:0"),
+        ("j", "", "b.jsonl.gz:0"),
+        ("c", "http://c.org", "c.csv:0"),
+        ("e", "http://e.org", "e.arrow:0"),
+        ("From the crawl.", "https://w.org/0", "w.warc.gz:0"),
+        ("Second page.", "https://w.org/2", "w.warc.gz:1"),
+    ]
+    assert found[5]["title"] == "T2"
+    assert sum(skips.counts.values()) == 1
+    extras = unified([batch.extras(range(len(batch))) for batch in batches])
+    assert extras.column("n").to_pylist() == ["1", "many", "2.5", None, None, None]
+    assert extras.column("status").to_pylist() == [None] * 4 + [200, 200]
+
+
+def test_columns_may_be_named_as_ours_in_every_kind_of_shard(tmp_path: Path) -> None:
+    put(tmp_path, "d/w.warc.gz", warc((200, "From the crawl.")))
+    put(tmp_path, "d/a.parquet", [{"body": "p", "link": "http://p.org", "n": 1}])
+    source = Source(path="d", text="body", url="link")
+    for wanted in (["text"], ["body"]):
+        batches = [b for shard in shards(source, below=tmp_path) for b in read(source, shard, columns=wanted)]
+        assert [batch.texts() for batch in batches] == [["p"], ["From the crawl."]]
+        assert [batch.url.to_pylist() for batch in batches] == [[""], [""]]
+        assert [batch.table.column_names for batch in batches] == [["body"], ["text"]]
+
+
+def test_numbers_in_the_text_are_taken_and_counted(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl", jsonl([{"text": "x"}] * 1000 + [{"text": 5}] * 1000))
+    source, skips = Source(path="a.jsonl"), Skips()
+    (shard,) = shards(source, below=tmp_path)
+    found = [text for batch in read(source, shard, batch_rows=10, skips=skips) for text in batch.texts()]
+    assert found == ["x"] * 1000 + ["5"] * 1000
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array(["x"])] * 2, names=["text", "text"]), tmp_path / "a.parquet")
+    assert refusal(tmp_path, path="a.parquet").endswith("a.parquet has 2 columns 'text'")
+
+
+def test_the_fingerprint_does_not_ask_how_damage_is_met(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl", [{"text": "x"}])
+    marks = {
+        source_fingerprint(source, shards(source, below=tmp_path))
+        for source in (Source(path="a.jsonl"), Source(path="a.jsonl", on_error="skip"))
+    }
+    assert len(marks) == 1
+
+
+def test_what_is_met_after_the_last_page_is_counted_too(tmp_path: Path) -> None:
+    put(tmp_path, "w.warc.gz", warc((200, "A page."), (500, "no"), (404, "no")))
+    _, skipped = pages(tmp_path, path="w.warc.gz")
+    assert sum(skipped.values()) == 2
+
+
+def test_leaving_a_shard_early_leaves_no_thread_behind(tmp_path: Path) -> None:
+    put(tmp_path, "a.parquet", ROWS)
+    source = Source(path="a.parquet")
+    (shard,) = shards(source, below=tmp_path)
+    for _ in range(20):
+        assert len(next(read(source, shard, batch_rows=10))) == 10
+    deadline = time.monotonic() + 5
+    while any(thread.name == "read-ahead" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

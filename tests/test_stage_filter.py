@@ -72,7 +72,7 @@ def run(
     progress: Progress | None = None,
     **given: Any,
 ) -> filters.Report:
-    source_keys = {key: given.pop(key) for key in ("batch_pages", "url", "id") if key in given}
+    source_keys = {key: given.pop(key) for key in ("batch_pages", "url", "id", "html", "on_error") if key in given}
     source = Source(path=str(path), **source_keys)
     (classifier,) = (p.name for p in (store.root / "classifiers").iterdir() if p.is_dir())
     return filters.run(
@@ -465,3 +465,53 @@ def test_progress_counts_every_page_once_while_a_batch_is_embedded(tmp_path: Pat
     run(store, tmp_path / "corpus.parquet", embedder=EMBEDDER, progress=Counting())
     assert sum(counted) == 301
     assert len(counted) > 2
+
+
+def test_pages_of_web_archives_are_scored_and_kept_as_parquet(store: Store, tmp_path: Path) -> None:
+    record = (
+        b"WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: https://w.org/%d\r\nWARC-Date: 2026-01-02T00:00:00Z\r\n"
+        b"WARC-Record-ID: <urn:uuid:%d>\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
+    )
+    rows = rows_of(1000, 40)
+    made = (record % (n, n, len(row["text"]), row["text"].encode()) for n, row in enumerate(rows))
+    folder = corpus(tmp_path / "in", count=1)
+    (folder / "w.warc.wet.gz").write_bytes(b"".join(map(gzip.compress, made)))
+    report = run(store, folder, aim="threshold=0.5", url="url", drop_duplicates=False, batch_pages=7)
+    assert (report.pages, report.shards) == (80, 2)
+    found = kept(store, "w.warc.wet.gz.parquet")
+    same = kept(store, "shard-0.parquet")
+    assert found.column("text").to_pylist() == same.column("text").to_pylist()
+    assert found.column("curate_score").to_pylist() == pytest.approx(same.column("curate_score").to_pylist())
+    wanted = [row["url"] for row in decisions(store).to_pylist() if row["keep"] and row["shard"].startswith("w")]
+    assert found.column("url").to_pylist() == wanted
+    assert wanted[0].startswith("https://w.org/")
+    assert set(found.column("date").to_pylist()) == {"2026-01-02T00:00:00Z"}
+
+
+def test_text_of_raw_html_is_scored_and_the_html_is_kept(store: Store, tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "in", count=1)
+    rows = [{"raw": f"<html><body><p>{row['text']}</p></body></html>", "n": row["id"]} for row in rows_of(1000, 40)]
+    (tmp_path / "html").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "html" / "h.parquet")
+    run(store, folder, name="text", aim="threshold=0.5")
+    run(store, tmp_path / "html", name="html", aim="threshold=0.5", html="raw")
+    found = [row["score"] for row in decisions(store, "html").to_pylist()]
+    assert found == pytest.approx([row["score"] for row in decisions(store, "text").to_pylist()])
+    assert kept(store, "h.parquet", "html").column_names == ["raw", "n", *OWN_COLUMNS]
+
+
+def test_shards_that_cannot_be_read_are_left_out_and_said(store: Store, tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "in")
+    whole = (folder / "shard-1.parquet").read_bytes()
+    (folder / "shard-1.parquet").write_bytes(whole[:-50])
+    (folder / "shard-3.parquet").write_bytes(whole[:4] + bytes(100) + whole[104:])
+    with pytest.raises(BadInput, match=r"shard-1\.parquet: cannot be read as parquet"):
+        run(store, folder)
+    report = run(store, folder, on_error="skip", aim="threshold=0.5")
+    assert report.pages == 80
+    assert [note.split(":")[0] for note in report.notes] == [
+        "shard shard-1.parquet was left out",
+        "shard shard-3.parquet was left out",
+    ]
+    assert kept(store, "shard-3.parquet").num_rows == 0
+    assert report.kept == sum(kept(store, f"shard-{n}.parquet").num_rows for n in range(4))

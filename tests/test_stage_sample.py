@@ -3,6 +3,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from curate.errors import BadInput, CurateError
 from curate.progress import Quiet
 from curate.schema import PAGES, host_of, page_id
 from curate.sources import Source, shards
-from curate.stages.sample import Report, Settings, run
+from curate.stages.sample import Report, Settings, names, run
 from curate.store import Store
 
 WORDS = [
@@ -193,7 +194,7 @@ def test_a_source_without_any_text_is_one_line_and_writes_nothing(tmp_path: Path
 def test_damage_in_the_last_shard_writes_nothing(tmp_path: Path) -> None:
     corpus(tmp_path)
     (tmp_path / "b.jsonl").write_text('{"text": "fine", "url": ""}\n' * 1200 + "{broken\n")
-    with pytest.raises(CurateError, match=r"b\.jsonl: cannot be read after row 1000 \(line 1201 is not JSON"):
+    with pytest.raises(CurateError, match=r"b\.jsonl: cannot be read after row \d+ \(line 1201 is not JSON"):
         draw(tmp_path)
     assert not (tmp_path / "w").exists()
 
@@ -224,3 +225,327 @@ def test_a_sample_of_real_pages_in_many_languages(tmp_path: Path, shared_data: P
     here = Counter(row["lang"] for row in rows)
     for lang, count in everywhere.most_common(3):
         assert here[lang] / 1500 == pytest.approx(count / 4000, abs=0.04)
+
+
+def many(folder: Path, count: int = 400, hosts: int = 60) -> None:
+    """Pages in three languages: 70 %, 25 % and 5 %, with a number and a list of their own."""
+    rows = [
+        {
+            "text": text_of(n),
+            "url": f"http://h{n * 7 % hosts}.org/{n}",
+            "lang": "en" if n % 20 < 14 else "de" if n % 20 < 19 else "fi",
+            "score": n / count,
+            "tags": [f"t{n % 3}"],
+            "split": f"as it came {n}",
+        }
+        for n in range(count)
+    ]
+    put(folder, "many.jsonl", rows)
+
+
+def sampled(
+    folder: Path, name: str = "s", *, store: Store | None = None, **given: Any
+) -> tuple[Report, list[dict[str, Any]]]:
+    source = Source(path="many.jsonl", text="text", url="url", lang="lang")
+    more = {key: given.pop(key) for key in ("prefixes", "embed", "informative") if key in given}
+    store = store or Store(folder / f"w-{name}")
+    found = shards(source, below=folder)
+    design = Settings.model_validate({"similarity": 0.9, **given})
+    report = run(store, design, source=source, shards=found, name=name, progress=Quiet(), **more)
+    return report, store.rows("pages", report.name)
+
+
+def test_strata_of_an_expression_have_the_shares_asked_for(tmp_path: Path) -> None:
+    many(tmp_path)
+    cases: list[tuple[dict[str, Any], dict[str, int]]] = [
+        ({"by": "lang"}, {"en": 70, "de": 25, "fi": 5}),
+        ({"by": "lang", "strata": "equal"}, {"en": 40, "de": 40, "fi": 20}),
+        ({"by": "lang", "strata": {"de": 0.4, "*": 0.6}}, {"de": 40, "*": 60}),
+        ({"by": "lang = 'de'"}, {"false": 75, "true": 25}),
+    ]
+    for number, (design, wanted) in enumerate(cases):
+        report, rows = sampled(tmp_path, f"case{number}", pages=100, **design)
+        assert Counter(row["stratum"] for row in rows) == wanted
+        facts = {s["name"]: s for s in report.rounds[0]["strata"]}
+        for row in rows:
+            assert row["inclusion_probability"] == facts[row["stratum"]]["probability"]
+        assert report.probability is None
+        assert report.portrait
+        shares = report.portrait["estimates"]["share_by_language"]
+        assert shares["de"]["low"] <= 0.25 <= shares["de"]["high"], "the corpus' share, whatever the sample's is"
+
+
+def test_a_share_that_cannot_be_met_says_by_how_much_unless_what_is_there_is_taken(tmp_path: Path) -> None:
+    many(tmp_path)
+    given: dict[str, Any] = {"pages": 100, "by": "lang", "strata": {"fi": 0.5, "en": 0.5}}
+    with pytest.raises(CurateError) as caught:
+        sampled(tmp_path, **given)
+    assert str(caught.value) == (
+        "sample.strata: lang=fi: 50 wanted, 20 there; lower its share, add pages, or set sample.on_short=take"
+    )
+    assert caught.value.exit_code == 1
+    report, rows = sampled(tmp_path, **given, on_short="take")
+    assert Counter(row["stratum"] for row in rows) == {"en": 50, "fi": 20}
+    assert report.skipped == {"in no stratum asked for": 100}
+
+
+def test_a_number_is_cut_into_bins_with_as_many_pages_each(tmp_path: Path) -> None:
+    many(tmp_path)
+    report, rows = sampled(tmp_path, pages=100, by="score", bins=4, strata="equal")
+    counts = Counter(row["stratum"] for row in rows)
+    assert list(counts.values()) == [25] * 4
+    assert report.rounds[0]["bins"] == {"edges": pytest.approx([0.25, 0.5, 0.75], abs=0.01), "approximate": False}
+    for row in rows:
+        low, high = report.rounds[0]["bins"]["edges"][0], report.rounds[0]["bins"]["edges"][-1]
+        assert (row["score"] < low) == row["stratum"].startswith("below")
+        assert (row["score"] >= high) == row["stratum"].startswith("from")
+    with pytest.raises(BadInput, match=r"sample\.by: .*Could not convert string 'en'"):
+        sampled(tmp_path, by="lang", bins=3)
+    with pytest.raises(BadInput, match="has no number on any page"):
+        sampled(tmp_path, by="NULL", bins=3)
+
+
+def test_only_pages_that_meet_the_condition_are_drawn(tmp_path: Path) -> None:
+    many(tmp_path)
+    report, rows = sampled(
+        tmp_path, pages=50, where="lang = 'de' AND score < 0.5 AND host LIKE 'h%' AND tags[1] = 't0'"
+    )
+    assert rows
+    assert all(r["lang"] == "de" and r["score"] < 0.5 and r["tags"] == ["t0"] for r in rows)
+    assert report.skipped == {"left out by where": 400 - len(rows)}
+    with pytest.raises(BadInput) as caught:
+        sampled(tmp_path, where="chars > 1000000")
+    assert str(caught.value) == (
+        "sample: where 'chars > 1000000' leaves no page of 400 with text (400 left out by where)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"where": "langg = 'de'"},
+            r"sample\.where: .*\"langg\" not found in FROM clause; did you mean lang\? \(allowed: chars, ",
+        ),
+        ({"by": "score >"}, r"sample\.by: .*syntax error"),
+        ({"by": "ntile(3) OVER (ORDER BY score)"}, "each page is seen by itself"),
+        ({"by": "(SELECT max(score) FROM pages)"}, "must be one expression over the columns of a page"),
+        ({"where": "sum(score) > 1"}, "aggregates"),
+        ({"by": "url || score", "pages": 1}, None),
+    ],
+)
+def test_a_bad_expression_is_one_line_before_anything_is_drawn(
+    tmp_path: Path, given: dict[str, Any], says: str | None
+) -> None:
+    many(tmp_path)
+    if says is None:
+        assert sampled(tmp_path, **given)[0].drawn == 1
+        return
+    with pytest.raises(BadInput, match=says) as caught:
+        sampled(tmp_path, **given)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "w-s").exists()
+
+
+def test_a_host_gives_at_most_so_many_pages(tmp_path: Path) -> None:
+    many(tmp_path)
+    report, rows = sampled(tmp_path, pages=100, most_per_host=2)
+    assert report.drawn == 100
+    assert max(Counter(row["host"] for row in rows).values()) == 2
+    assert len({row["inclusion_probability"] for row in rows}) > 1
+
+
+def test_the_columns_of_the_source_come_along_and_can_be_asked_for(tmp_path: Path) -> None:
+    many(tmp_path)
+    store = Store(tmp_path / "w")
+    report, rows = sampled(tmp_path, store=store, pages=30)
+    assert list(rows[0]) == [*PAGES.names, "score", "tags", "source_split"]
+    for row in rows:
+        n = int(row["source"].removeprefix("many.jsonl:"))
+        assert (row["score"], row["tags"], row["source_split"]) == (n / 400, [f"t{n % 3}"], f"as it came {n}")
+        assert row["split"] in ("train", "val", "test")
+    asked = store.sql("SELECT url, score, tags[1] AS tag FROM pages WHERE score > 0.5", scopes={"pages": report.name})
+    assert asked.num_rows == sum(row["score"] > 0.5 for row in rows)
+
+
+def test_a_diverse_sample_takes_of_every_cluster(tmp_path: Path) -> None:
+    many(tmp_path)
+
+    def is_rare(text: str) -> bool:
+        return text.split()[1].endswith("0")
+
+    def embed(texts: Any) -> Any:
+        rare = np.array([is_rare(text) for text in texts], np.float32)
+        return np.stack([rare, 1 - rare], axis=1)
+
+    report, rows = sampled(tmp_path, pages=40, how="diverse", clusters=2, pool_pages=200, embed=embed)
+    assert sum(is_rare(row["text"]) for row in rows) >= 12, "a tenth of the corpus, up to half of the sample"
+    assert {row["how"] for row in rows} == {"diverse"}
+    assert {row["stratum"] for row in rows} == {"cluster 0", "cluster 1"}
+    assert report.portrait
+    assert report.portrait["estimates"]["mean_chars"]["value"] > 0
+    plain, _ = sampled(tmp_path, "plain", pages=40, how="diverse")
+    assert plain.drawn == 40
+
+
+def part_bytes(store: Store, scope: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.parts("pages", scope)}
+
+
+ROUNDS: list[dict[str, Any]] = [
+    {"pages": 20},
+    {"pages": 15, "by": "lang", "strata": "equal"},
+    {"pages": 10, "how": "informative"},
+    {"pages": 10, "how": "diverse", "where": "lang = 'de'"},
+]
+
+
+def longest(pages: Any) -> Any:
+    assert all(page["text"] and page["url"] for page in pages)
+    return np.array([len(page["text"]) for page in pages])
+
+
+def test_rounds_add_pages_and_leave_those_before_byte_for_byte(tmp_path: Path) -> None:
+    many(tmp_path)
+    store = Store(tmp_path / "w")
+    _, rows = sampled(tmp_path, "one", store=store, pages=40)
+    first, before = part_bytes(store, "one"), rows
+    for count in range(1, len(ROUNDS) + 1):
+        known = ["one", *(f"after {n}" for n in range(2, count + 1))]
+        report, rows = sampled(
+            tmp_path,
+            f"after {count + 1}",
+            store=store,
+            pages=40,
+            rounds=ROUNDS[:count],
+            prefixes=known,
+            informative=longest,
+        )
+        assert (report.name, report.waiting, len(report.rounds)) == (f"after {count + 1}", "", count + 1)
+        assert rows[: len(before)] == before
+        assert len({row["page_id"] for row in rows}) == len(rows) == report.drawn
+        assert first.items() <= part_bytes(store, report.name).items()
+        new = rows[len(before) :]
+        assert {row["round"] for row in new} == {count + 1}
+        left_out = report.rounds[-1]["left_out"]
+        if ROUNDS[count - 1].get("how") == "informative":
+            assert all(row["inclusion_probability"] is None and row["split"] != "test" for row in new)
+            assert len(new) == 10
+        else:
+            assert len(new) + left_out == ROUNDS[count - 1]["pages"]
+        split = {}
+        for row in rows:
+            assert split.setdefault(row["host"], row["split"]) == row["split"]
+        first, before = part_bytes(store, report.name), rows
+    assert all(row["inclusion_probability"] is None for row in rows if row["round"] == 5), "one language is no corpus"
+    assert Counter(row["how"] for row in rows)["informative"] == 10
+
+
+def test_all_rounds_at_once_are_the_same_as_one_after_the_other(tmp_path: Path) -> None:
+    many(tmp_path)
+    step, at_once = Store(tmp_path / "step"), Store(tmp_path / "once")
+    sampled(tmp_path, "one", store=step, pages=40)
+    _, rows = sampled(tmp_path, "two", store=step, pages=40, rounds=ROUNDS[:1], prefixes=["one"])
+    report, together = sampled(tmp_path, "two", store=at_once, pages=40, rounds=ROUNDS[:1], prefixes=["one"])
+    assert rows == together
+    assert [len(at_once.parts("pages", scope)) for scope in ("one", "two")] == [1, 2]
+    assert report.rounds[1]["in_sample_already"] == 40
+
+
+def test_an_informative_round_waits_for_a_classifier(tmp_path: Path) -> None:
+    many(tmp_path)
+    store, given = Store(tmp_path / "w"), {"pages": 40, "rounds": [ROUNDS[0], ROUNDS[2], ROUNDS[1]]}
+    known = ["a", "b", "c"]
+    report, before = sampled(tmp_path, "d", store=store, prefixes=known, **given)
+    assert (report.name, len(report.rounds), report.drawn + report.rounds[1]["left_out"]) == ("b", 2, 60)
+    assert report.waiting == "round 3 (informative) waits for a classifier: run to distill, then sample again"
+    assert not store.parts("pages", "d")
+    report, rows = sampled(tmp_path, "d", store=store, prefixes=known, informative=longest, **given)
+    assert (report.name, report.waiting, len(report.rounds)) == ("d", "", 4)
+    assert rows[: len(before)] == before
+
+
+def test_informative_pages_are_the_best_of_their_near_duplicates_and_never_sealed(tmp_path: Path) -> None:
+    rows = [{"text": text_of(n), "url": f"http://h{n}.org/"} for n in range(60)]
+    rows += [
+        {"text": f"{text_of(n)} {'more ' * (k + 1)}", "url": f"http://m{n}-{k}.org/"}
+        for n in range(60, 70)
+        for k in range(4)
+    ]
+    put(tmp_path, "many.jsonl", rows)
+
+    def more(pages: Any) -> Any:
+        return np.array([page["text"].count("more") for page in pages], float)
+
+    source = Source(path="many.jsonl", url="url")
+    report = run(
+        Store(tmp_path / "w"),
+        Settings.model_validate({"pages": 10, "similarity": 0.5, "rounds": [{"pages": 8, "how": "informative"}]}),
+        source=source,
+        shards=shards(source, below=tmp_path),
+        name="n",
+        progress=Quiet(),
+        informative=more,
+    )
+    new = [row for row in Store(tmp_path / "w").rows("pages", "n") if row["round"] == 2]
+    assert len(new) == 8
+    assert {row["split"] for row in new} <= {"train", "val"}
+    assert all(row["duplicate_of"] is None for row in new)
+    assert report.rounds[1]["how"] == "informative"
+
+
+def test_near_duplicates_name_the_page_that_stands_for_them(tmp_path: Path) -> None:
+    rows = [{"text": text_of(n), "url": f"http://h{n}.org/"} for n in range(30)]
+    rows += [{"text": f"{text_of(7)} reprint {k}", "url": f"http://mirror{k}.org/"} for k in range(5)]
+    rows += [{"text": text_of(9).upper(), "url": "http://loud.org/"}]
+    put(tmp_path, "a.jsonl", rows)
+    report, drawn = draw(tmp_path)
+    twins = [row for row in drawn if row["duplicate_of"]]
+    assert len(twins) == 6
+    assert all(next(r for r in drawn if r["page_id"] == t["duplicate_of"])["duplicate_of"] is None for t in twins)
+    assert report.duplicates
+    assert report.duplicates["near_duplicates"] == 6
+    assert report.duplicates["folded"] == 1
+    assert [found["pages"] for found in report.duplicates["largest"]] == [6, 2]
+
+
+def test_names_are_of_the_settings_up_to_each_round_and_of_the_source() -> None:
+    base = {"pages": 10, "rounds": [{"pages": 5}, {"pages": 6}]}
+    found = names(Settings.model_validate(base), "source")
+    assert len(found) == len(set(found)) == 3
+    assert found[:2] == names(Settings.model_validate({**base, "rounds": [{"pages": 5}]}), "source")
+    assert found[:2] == names(Settings.model_validate({**base, "rounds": [{"pages": 5}, {"pages": 7}]}), "source")[:2]
+    assert found[2] != names(Settings.model_validate({**base, "rounds": [{"pages": 5}, {"pages": 7}]}), "source")[2]
+    assert not set(found) & set(names(Settings.model_validate(base), "another source"))
+
+
+def test_the_report_is_json_and_shows_nothing_sealed(tmp_path: Path) -> None:
+    many(tmp_path)
+    report, rows = sampled(tmp_path, pages=60)
+    said = json.dumps(report.as_dict())
+    assert all(row["text"][:60] not in said for row in rows if row["split"] == "test")
+    assert json.loads(said)["portrait"]["examples"]["train"][0]["excerpt"]
+
+
+def test_a_shard_that_cannot_be_read_is_left_out_and_named_when_that_was_asked_for(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    (tmp_path / "b.jsonl").write_text("{broken\n")
+    source = Source(path="*.jsonl", url="url", on_error="skip")
+    found = shards(source, below=tmp_path)
+    report = run(Store(tmp_path / "w"), Settings(), source=source, shards=found, name="s", progress=Quiet())
+    assert report.drawn == 60
+    assert report.unreadable_shards
+    assert "line 1 is not JSON" in report.unreadable_shards["b.jsonl"]
+
+
+def test_an_id_of_the_sources_own_that_is_not_unique_names_one_page(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "a.jsonl",
+        [{"text": text_of(n), "url": f"http://h{n}.org", "name": f"page {n % 40}"} for n in range(60)],
+    )
+    source = Source(path="a.jsonl", url="url", id="name")
+    store, found = Store(tmp_path / "w"), shards(source, below=tmp_path)
+    report = run(store, Settings(), source=source, shards=found, name="s", progress=Quiet())
+    assert sorted(row["page_id"] for row in store.rows("pages", "s")) == sorted(f"page {n}" for n in range(40))
+    assert report.skipped == {"id of another page": 20}

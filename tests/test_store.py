@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import BadInput, CurateError
-from curate.schema import PAGES, TABLES
-from curate.store import Store, read_json, whole, write_json, write_parquet, write_text
+from curate.schema import PAGES, TABLES, host_of
+from curate.store import Expressions, Store, read_json, whole, write_json, write_parquet, write_text
 
 PAGE = st.fixed_dictionaries(
     {
@@ -151,7 +152,7 @@ def test_a_question_that_cannot_be_answered_is_one_line(tmp_path: Path, query: s
     with pytest.raises(BadInput, match=says) as caught:
         store.sql(query)
     assert str(caught.value).startswith("sql: ")
-    assert str(caught.value).endswith("(tables: pages, labels, judgments, candidates, scores, decisions)")
+    assert str(caught.value).endswith(f"(tables: {', '.join(TABLES)})")
     assert "\n" not in str(caught.value)
     assert ids(store) == ["a"]
 
@@ -364,3 +365,121 @@ def test_a_number_that_is_none_is_not_written_as_json(tmp_path: Path) -> None:
 def test_a_parquet_file_is_what_was_given(tmp_path: Path) -> None:
     table = pa.table({"a": [1, None], "b": [["x"], []]})
     assert pq.read_table(write_parquet(tmp_path / "deep" / "a.parquet", table)).equals(table)
+
+
+ROWS = pa.table(
+    {
+        "text": ["a b", "cc", "d"],
+        "url": ["http://www.x.org/", "http://y.de:8/", ""],
+        "score": [1.5, 2.0, None],
+        "Meta": [{"k": 1}, {"k": 2}, {"k": 3}],
+    }
+)
+
+
+def test_expressions_give_the_rows_that_meet_a_condition_and_values_of_them() -> None:
+    ask = Expressions({"by": "host || chars", "n": "meta.k"}, where="score > 1 -- and no more")
+    assert ask.columns == {"host", "chars", "score", "meta", "k"}
+    assert ask(ROWS).to_pylist() == [{"row": 0, "by": "x.org3", "n": 1}, {"row": 1, "by": "y.de2", "n": 2}]
+    assert ask(ROWS.slice(1)).column("row").to_pylist() == [0]
+    assert Expressions({}, where="score IS NULL")(ROWS).to_pylist() == [{"row": 2}]
+    large = pa.table({"n": list(range(50_000))})
+    assert Expressions({"m": "n * 2"}, where="n % 2 = 1")(large).column("m").to_pylist() == list(range(2, 100_000, 4))
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("scor > 1", r"sample\.where: .*did you mean score\? \(allowed: Meta, chars, host, score, text, url\)"),
+        ("score >", "syntax error"),
+        ("1; SELECT 2", "syntax error"),
+        ("1) FROM x; SELECT (2", "must be one expression"),
+        ("1) FROM range(3) WHERE (true", "must be one expression"),
+        ("(SELECT count(*) FROM rows) > 1", "must be one expression"),
+        ("row_number() OVER () = 1", "each page is seen by itself"),
+        ("sum(score) > 1", "aggregates"),
+        ("read_text('/etc/passwd') = ''", "table function"),
+        ("getvariable('x') = 1; COPY rows TO '/tmp/x'", "syntax error"),
+        ("text", "Could not convert string"),
+    ],
+)
+def test_an_expression_that_is_none_over_a_page_is_one_line(where: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        Expressions({}, where=where).check(ROWS)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("sample.where: ")
+
+
+def test_an_expression_reads_no_file(tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    for sql in (f"(FROM '{tmp_path}/secret.csv')", f"(SELECT a FROM read_csv('{tmp_path}/secret.csv')) = 1"):
+        with pytest.raises(BadInput, match="must be one expression"):
+            Expressions({}, where=sql)
+
+
+URLS = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(
+            ["", " ", "http://", "HTTPS://", "//", "ftp://", "mailto:", "x:", "http:///", "/", "\u00a0http://"]
+        ),
+        st.sampled_from(["", "user@", "user:pass@", "a@b@"]),
+        st.sampled_from(["", "www.", "WWW."]),
+        st.sampled_from(
+            [
+                "Example.com",
+                "a.b.co.uk.",
+                "localhost",
+                "1.2.3.4",
+                "[::1]",
+                "[2001:db8::1]",
+                "münchen.de",
+                "",
+                "-",
+                "..",
+                "ex\tample.org",
+            ]
+        ),
+        st.sampled_from(["", ":80", ":", ":port"]),
+        st.sampled_from(["", "/", "/a?b=http://other.org/#c", "?q@r", "#f", "/x y", " ", "\n"]),
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(
+    urls=st.lists(
+        URLS | st.text(st.characters(codec="utf-8", exclude_characters="[]"), max_size=20), min_size=1, max_size=20
+    )
+)
+def test_the_host_of_a_url_is_the_same_in_sql(urls: list[str]) -> None:
+    found = Expressions({"host": "host"})(pa.table({"url": urls})).column("host").to_pylist()
+    for url, host in zip(urls, found, strict=True):
+        misplaced = "[" in url and "www." in url.lower()
+        if not misplaced and "\x85" not in url and url.isprintable() and unicodedata.normalize("NFKC", url) == url:
+            assert host == host_of(url), url
+
+
+def test_the_other_columns_of_pages_are_seen_whatever_part_they_come_from(tmp_path: Path) -> None:
+    store, base = Store(tmp_path), pa.Table.from_pylist([page("a")], schema=PAGES)
+    store.append("pages", base.append_column("score", pa.array([1])).append_column("it's", pa.array(["x"])), part="1")
+    store.append(
+        "pages", base.append_column("score", pa.array([0.5])).append_column("tags", pa.array([["t"]])), part="2"
+    )
+    store.append("pages", base.append_column("tags", pa.array(["plain"])), part="3")
+    found = store.sql('SELECT score, tags, "it\'s" FROM pages ORDER BY score NULLS LAST').to_pylist()
+    assert [row["score"] for row in found] == [0.5, 1.0, None]
+    assert [row["it's"] for row in found] == [None, "x", None]
+    assert found[2]["tags"] == "plain"
+    assert store.read("pages").column_names == [*PAGES.names, "score", "it's", "tags"]
+    assert store.read("pages").column("tags").to_pylist() == [None, '["t"]', "plain"]
+
+
+def test_a_linked_file_is_the_same_file_and_outlives_the_first(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    part = store.append("pages", [page("a")], scope="one")
+    other = store.link(part, tmp_path / "pages" / "two" / part.name)
+    assert other.read_bytes() == part.read_bytes()
+    part.unlink()
+    assert ids(store, "two") == ["a"]
+    assert not [name for name in files(tmp_path) if name.endswith(".tmp")]

@@ -7,7 +7,7 @@ from curate.config import open_pipeline, read
 from curate.errors import BadInput, CurateError
 from curate.templates import copy_pair, folder
 
-PAIRS = ("code", "quality", "stem")
+PAIRS = ("code", "commonsenseqa", "quality", "stem")
 
 
 def tree(root: Path) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_bad_name_is_one_line_and_writes_nothing(tmp_path: Path, name: str) ->
 def test_an_unknown_pair_offers_the_nearest(tmp_path: Path, like: str, hint: str) -> None:
     with pytest.raises(BadInput) as caught:
         copy_pair("mine", like, tmp_path)
-    assert str(caught.value) == f"curate new: --like: no pair {like!r}{hint} (allowed: code, quality, stem)"
+    assert str(caught.value) == f"curate new: --like: no pair {like!r}{hint} (allowed: code, commonsenseqa, quality, stem)"
     assert tree(tmp_path) == []
 
 

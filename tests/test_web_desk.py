@@ -125,19 +125,31 @@ def test_a_page_on_another_screen_comes_later(tmp_path: Path) -> None:
     assert len(at.ahead("anna", count=12)) == 12
 
 
-def test_a_near_duplicate_of_an_earlier_page_comes_last(tmp_path: Path) -> None:
+def test_of_near_duplicates_one_is_labelled_unless_all_are_asked_for(tmp_path: Path) -> None:
     rows = pages(10)
     rows += [{**row, "text": row["text"] + f" more{i}"} for i, row in enumerate(rows[:3])]
     at = desk(tmp_path, rows=rows)
-    order = [page["url"] for page in at.ahead("anna", count=13)]
-    assert len(set(order[:10])) == 10
+    served = at.ahead("anna", count=13)
+    assert len(served) == len({page["url"] for page in served}) == 10 == at.tally("anna").left
+    both = PipelineDesk(open_pipeline(tmp_path / "p.yaml", ["label.duplicates=true"]))
+    order = [page["url"] for page in both.ahead("ben", count=13)]
+    assert len(set(order[:10])) == 10, "the repeats come last"
     assert sorted(order[10:]) == sorted(row["url"] for row in rows[:3])
+
+
+def test_no_more_labels_are_asked_for_than_there_are_pages_to_label(tmp_path: Path) -> None:
+    rows = pages(6)
+    rows += [{**row, "text": row["text"] + " more"} for row in rows]
+    at = desk(tmp_path, rows=rows, needed=100)
+    assert at.tally("anna").needed == 6
+    for page in at.ahead("anna", count=6):
+        at.save("anna", level(page, 1))
+    assert counted(at).missing == 0
 
 
 def test_pages_of_one_host_are_no_near_duplicates(tmp_path: Path) -> None:
     rows = [{**row, "url": f"https://same.example/{i}"} for i, row in enumerate(pages(12))]
-    alone = desk(tmp_path, rows=rows)
-    assert not any(repeats for _, repeats in alone._order.walk())
+    assert len(desk(tmp_path, rows=rows).ahead("anna", count=12)) == 12
 
 
 def test_a_page_that_was_skipped_or_flagged_does_not_come_again_and_is_no_label(tmp_path: Path) -> None:

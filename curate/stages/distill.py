@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from curate import metrics
-from curate.classifier import Choice, PageClassifier, choose
+from curate.choosing import Choice, Prefer, as_row, choose
+from curate.classifier import PageClassifier
 from curate.embed import Embedder, EmbeddingCache
 from curate.errors import CurateError
 from curate.features import BLOCKS, Features, features_of
 from curate.intervals import bootstrap
 from curate.judge import cuts_for
+from curate.local_llm import cache_folder
 from curate.progress import Progress
 from curate.rubric import Rubric
+from curate.static import StaticVectors, static_vectors
 from curate.store import Store, write_parquet
 
 LEAST_JUDGED = 20
@@ -32,14 +35,27 @@ class Settings(BaseModel):
     """Sentence embedder: `package:NAME` (weights in an installed package), a folder, or a hub name."""
     max_tokens: int = Field(256, gt=0)
     """Tokens of a page that are embedded."""
-    features: list[list[str]] = [["ngrams"], ["embedding"], ["embedding", "ngrams"], ["embedding", "ngrams", "shape"]]
-    """Sets of feature blocks to try: `embedding`, `ngrams` (hashed words and word pairs), `shape`."""
+    features: list[list[str]] = [
+        ["ngrams"],
+        ["ngrams", "shape"],
+        ["ngrams", "chars", "shape"],
+        ["static", "ngrams", "shape"],
+        ["static", "ngrams", "chars", "shape"],
+        ["embedding"],
+        ["embedding", "ngrams", "shape"],
+        ["embedding", "static", "ngrams", "chars", "shape"],
+    ]
+    """Sets of feature blocks to try: `embedding`, `static` (the embedder's token vectors, averaged), `ngrams` (hashed words
+    and pairs), `chars` (hashed character runs), `shape`. A head is fitted on each block, and a set's heads are blended."""
     c: list[float] = [0.1, 1.0, 10.0]
-    """Inverse strengths of regularisation to try."""
+    """Factors to try of each head's inverse strength of regularisation."""
     human_weight: list[float] = [0.0, 3.0]
     """Weights to try of the human label beside the judgment of the same page; 0: the judge alone teaches."""
-    rule: Literal["best", "one_standard_error"] = "best"
-    """Which of what was tried is taken: the best mean AUC, or the simplest within one standard error of it."""
+    prefer: Prefer = "quality"
+    """Which of what was tried is taken: `quality`: the best mean AUC (of sets within .002 of it the fastest); `speed`: the
+    fastest set within one standard error of the best."""
+    min_pages_per_s: float = Field(0, ge=0)
+    """Pages of 300 words a second on one core, by declared costs, that a set must reach to be taken."""
     folds: int = Field(5, ge=2)
     """Folds of cross-validation, by group."""
     ngram_bits: int = Field(18, ge=10, le=24)
@@ -60,12 +76,17 @@ class Report:
 
     classifier_id: str
     features: list[str]
-    c: float
+    kinds: dict[str, str]
+    """The kind of head by block."""
+    c: dict[str, float]
+    """The factor of its inverse strength of penalty by block."""
+    pages_per_s: float
     human_weight: float
     trained_on: int
     human_labelled: int
     cv_auc: dict[str, Any]
     choices: list[dict[str, Any]]
+    """Everything tried; `front` marks the rows than which none is both better and faster."""
     embedder: str
     cuts: list[float]
     notes: list[str] = field(default_factory=list)
@@ -85,6 +106,7 @@ class _Taught:
     levels: np.ndarray
     keep: np.ndarray
     features: Features
+    static: StaticVectors | None
 
 
 def run(
@@ -114,16 +136,21 @@ def run(
     human_weight, best = _best(settings, tried)
     targets, weights = _targets(taught, human_weight)
     classifier = PageClassifier(
-        embedder_id=embedder_id, features=best.features, c=best.c, ngram_bits=settings.ngram_bits
+        embedder_id=embedder_id,
+        features=best.features,
+        heads=best.heads,
+        static=taught.static if "static" in best.features else None,
+        ngram_bits=settings.ngram_bits,
     )
     held = classifier.out_of_fold(taught.features, targets, taught.groups, folds=settings.folds, sample_weight=weights)
     known = ~np.isnan(taught.keep)
     keep = taught.keep[known] > 0.5
-    classifier.fit(taught.features, targets, weights).calibrate(held[known], keep)
+    classifier.fit(taught.features, targets, weights, taught.groups).calibrate(held[known], keep)
     classifier.provenance = {
         "judge_id": judge_id,
         "rubric": rubric.name,
         "embedder": settings.embedder,
+        "embedder_settings": {"max_tokens": settings.max_tokens},
         "pages": len(taught.ids),
     }
     classifier.save(store.root / "classifiers" / classifier.id)
@@ -133,15 +160,14 @@ def run(
     return Report(
         classifier_id=classifier.id,
         features=list(best.features),
-        c=best.c,
+        kinds={name: kind for name, (kind, _) in best.heads.items()},
+        c={name: c for name, (_, c) in best.heads.items()},
+        pages_per_s=round(best.pages_per_s),
         human_weight=human_weight,
         trained_on=len(taught.ids),
         human_labelled=int(known.sum()),
         cv_auc=bootstrap(metrics.auc, [keep, held[known]], groups=groups).as_dict(),
-        choices=[
-            {"human_weight": w, "features": list(c.features), "c": c.c, "auc": c.auc, "auc_error": c.auc_error}
-            for w, c in tried
-        ],
+        choices=[{"human_weight": w, **as_row(choice)} for w, choice in tried],
         embedder=settings.embedder,
         cuts=list(cuts_for(probability.tolist(), taught.levels[known].tolist(), rubric.top)),
         notes=[
@@ -171,19 +197,51 @@ def _taught(
         )
     ids, texts = [p["page_id"] for p in chosen], [p["text"] for p in chosen]
     levels = np.array([truth.get(name, np.nan) for name in ids])
-    keep = np.where(np.isnan(levels), np.nan, metrics.worth_keeping(np.nan_to_num(levels), rubric.keep))
+    static = _static(settings, progress)
+    made = features_of(
+        texts,
+        _embedded(store, settings, ids, texts, progress),
+        static=static,
+        ngram_bits=settings.ngram_bits,
+        blocks=_blocks(settings),
+    )
     return _Taught(
         ids=ids,
         groups=[p["group_id"] for p in chosen],
-        judged=np.clip(np.array([judged.get(name, np.nan) for name in ids]) - (rubric.keep - 1), 0, 1),
+        judged=np.array([_worth(rubric, judgments[name]) if name in judged else np.nan for name in ids]),
         levels=levels,
-        keep=keep,
-        features=features_of(texts, _embedded(store, settings, ids, texts, progress), ngram_bits=settings.ngram_bits),
+        keep=np.where(np.isnan(levels), np.nan, rubric.worth(np.nan_to_num(levels).tolist())),
+        features=made,
+        static=static,
     )
 
 
+def _worth(rubric: Rubric, judgment: Mapping[str, Any]) -> float:
+    """The judge's share of "keep": from 0 at one level below `keep` to 1 at `keep`, so that it is .5 at the border between
+    them; of classes, the probability of those kept, or whether its class is one."""
+    if isinstance(rubric.keep, int):
+        return float(np.clip(judgment["expected"] - (rubric.keep - 1), 0, 1))
+    said = judgment.get("probabilities") or []
+    if len(said) == len(rubric.levels):
+        return float(np.clip(sum(said[level] for level in rubric.kept) / max(sum(said), 1e-9), 0, 1))
+    return float(round(judgment["expected"]) in rubric.kept)
+
+
+def _blocks(settings: Settings) -> set[str]:
+    return {name for blocks in settings.features for name in blocks}
+
+
+def _static(settings: Settings, progress: Progress) -> StaticVectors | None:
+    """Made from the embedder once a machine: they lie in the user's cache beside the weights of models."""
+    if "static" not in _blocks(settings):
+        return None
+    embedder = Embedder(settings.embedder, max_tokens=settings.max_tokens)
+    with progress.task("distill: static vectors from the embedder, once", None) as task:
+        return static_vectors(embedder, cache_folder().with_name("static"), on_progress=task.advance)
+
+
 def _embedded(store: Store, settings: Settings, ids: list[str], texts: list[str], progress: Progress) -> Any:
-    if not any("embedding" in blocks for blocks in settings.features):
+    if "embedding" not in _blocks(settings):
         return None
     embedder = Embedder(settings.embedder, max_tokens=settings.max_tokens)
     with progress.task("distill: embedding", len(set(ids))) as task:
@@ -191,10 +249,7 @@ def _embedded(store: Store, settings: Settings, ids: list[str], texts: list[str]
 
 
 def _targets(taught: _Taught, human_weight: float) -> tuple[np.ndarray, np.ndarray]:
-    """Soft targets and weights, (n,) each: the judge counts 1, a human label `human_weight` (or 1 where the judge is silent).
-
-    The judge's target runs from 0 at one level below `keep` to 1 at `keep`, so that it is .5 at the border between them.
-    """
+    """Soft targets and weights, (n,) each: the judge counts 1, a human label `human_weight` (or 1 where the judge is silent)."""
     silent = np.isnan(taught.judged)
     unlabelled = np.isnan(taught.keep)
     from_judge = np.where(silent, 0.0, 1.0)
@@ -214,12 +269,16 @@ def _tried(settings: Settings, taught: _Taught, targets: np.ndarray, weights: np
         cs=settings.c,
         feature_sets=settings.features,
         folds=settings.folds,
+        prefer=settings.prefer,
+        least_pages_per_s=settings.min_pages_per_s,
     )
 
 
 def _best(settings: Settings, tried: Sequence[tuple[float, Choice]]) -> tuple[float, Choice]:
-    allowed = [pair for pair in tried if settings.rule == "best" or pair[1].chosen]
-    return max(allowed, key=lambda pair: -1.0 if np.isnan(pair[1].auc) else pair[1].auc)
+    """The chosen row, of the weight under which the best one does best; of equal ones the first."""
+    heights = {w: max(choice.auc for one, choice in tried if one == w) for w in settings.human_weight}
+    weight = max(heights, key=lambda w: heights[w])
+    return next((w, choice) for w, choice in tried if w == weight and choice.chosen)
 
 
 def _who_taught(settings: Settings, tried: Sequence[tuple[float, Choice]]) -> list[str]:

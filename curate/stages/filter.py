@@ -1,11 +1,9 @@
 """filter: the classifier scores the whole corpus, and the pages worth keeping are written as shards of their own."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,16 +15,20 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from curate.classifier import PageClassifier, Threshold, f1_threshold, threshold_at, threshold_for
+from curate.columns import as_type, fields_of
 from curate.embed import Embedder
 from curate.engines.local import map_shards
 from curate.errors import BadInput, did_you_mean
 from curate.progress import Progress, Task
 from curate.schema import DECISIONS, SCORES, fingerprint
-from curate.sources import Batch, Shard, Source, columns_of, read, source_fingerprint
-from curate.store import Store, whole
+from curate.sources import Batch, Shard, Skips, Source, columns_of, read, schema, source_fingerprint
+from curate.store import Expressions, Store, whole
+from curate.visible import Visible, used_columns
 
 KEPT, BELOW, NO_TEXT, DUPLICATE = "kept", "below the threshold", "no text", "exact duplicate of an earlier page"
+OUTSIDE = "left out by where"
 OWN_COLUMNS = ("curate_page_id", "curate_score", "curate_tier")
+SCORED_COLUMNS = ("text", "url", "id")
 
 
 class Settings(BaseModel):
@@ -36,6 +38,8 @@ class Settings(BaseModel):
 
     source: Source | None = None
     """The corpus to filter; null: the pipeline's source."""
+    where: str = ""
+    """Only pages that meet this SQL condition are scored and may be kept; names as in sample.where."""
     aim: str = "f1"
     """How the threshold is chosen on held-out human labels: `f1` (the highest that the calibrated probabilities promise),
     `precision>=0.9`, `recall>=0.9`; or `threshold=0.5`, given."""
@@ -105,28 +109,41 @@ def run(
     _check_columns(settings, source, shards)
     classifier = PageClassifier.load(store.root / "classifiers" / classifier_id)
     threshold = _threshold(store, settings, classifier_id)
-    scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)))
+    condition = [settings.where] if settings.where else []
+    scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)), *condition)
+    _condition(source, shards, settings.where)
     _sweep(store.folder("scores", scope), store.folder("decisions", name), store.root / "kept" / name)
     done = _scored_rows(store, scope)
     total = sum(s.rows or 0 for s in shards) if all(s.rows is not None for s in shards) else None
     with progress.task("filter: scoring pages", total) as task:
         if settings.workers == 1:
             work: Callable[[Shard], int] = partial(
-                _score_shard, store, source, scope, done, classifier, _lazily(embedder, max_tokens, classifier), task
+                _score_shard,
+                store,
+                source,
+                scope,
+                done,
+                classifier,
+                _lazily(embedder, max_tokens, classifier),
+                settings.where,
+                task,
             )
         else:
-            work = partial(_score_alone, str(store.root), source, scope, done, classifier_id, embedder, max_tokens)
+            work = partial(
+                _score_alone, str(store.root), source, scope, done, classifier_id, embedder, max_tokens, settings.where
+            )
         for _, count in map_shards(work, shards, workers=settings.workers):
             task.advance(count)
     decisions = _decide(store, settings, scope, threshold, classifier_id)
     by: dict[str, dict[str, list[int]]] = {column: {} for column in settings.by}
+    skips = Skips()
     with progress.task("filter: writing shards", len(shards)) as task:
         for shard in shards:
             rows = decisions.get(shard.name, DECISIONS.empty_table())
             store.append("decisions", rows, scope=name, part=shard.name)
-            _write_kept(store.root / "kept" / name / _kept_name(shard), source, shard, rows, by)
+            _write_kept(store.root / "kept" / name / _kept_name(shard), source, shard, rows, by, skips)
             task.advance()
-    return _report(store, settings, name, threshold, by, len(shards))
+    return _report(store, settings, name, threshold, by, len(shards), skips)
 
 
 def _lazily(embedder: str, max_tokens: int, classifier: PageClassifier) -> Callable[[], Embedder]:
@@ -174,12 +191,13 @@ def _score_alone(
     classifier_id: str,
     embedder: str,
     max_tokens: int,
+    where: str,
     shard: Shard,
 ) -> int:
     """One shard in a process of its own; gives its rows."""
     classifier = PageClassifier.load(Path(root) / "classifiers" / classifier_id)
     make = _lazily(embedder, max_tokens, classifier)
-    _score_shard(Store(Path(root)), source, scope, done, classifier, make, None, shard)
+    _score_shard(Store(Path(root)), source, scope, done, classifier, make, where, None, shard)
     return shard.rows or 0
 
 
@@ -190,6 +208,7 @@ def _score_shard(
     done: dict[str, int],
     classifier: PageClassifier,
     embedder: Callable[[], Embedder],
+    where: str,
     task: Task | None,
     shard: Shard,
 ) -> int:
@@ -199,7 +218,9 @@ def _score_shard(
         if task:
             task.advance(scored)
         return 0
-    for batch in read(source, shard):
+    meets = _condition(source, [shard], where)
+    columns = {*SCORED_COLUMNS, *meets.columns}
+    for batch in read(source, shard, columns=sorted(columns), batch_rows=source.batch_pages):
         left, told = _after(batch, scored), 0
 
         def embedded(count: int) -> None:
@@ -208,38 +229,76 @@ def _score_shard(
             if task:
                 task.advance(count)
 
-        if left.text:
+        if len(left):
             part = f"{shard.name}-{left.first_row:012d}"
-            store.append("scores", _scored(left, classifier, embedder, embedded), scope=scope, part=part)
+            store.append("scores", _scored(left, classifier, embedder, meets(left), embedded), scope=scope, part=part)
         if task:
-            task.advance(len(batch.text) - told)
+            task.advance(len(batch) - told)
     return 0
 
 
 def _after(batch: Batch, row: int) -> Batch:
     """The batch without the rows before `row` of its shard; a run with other `batch_pages` may have ended within it."""
     skip = max(row - batch.first_row, 0)
-    lists = {name: getattr(batch, name)[skip:] for name in ("page_id", "url", "lang", "text")}
-    return replace(batch, first_row=batch.first_row + skip, table=batch.table.slice(skip), **lists) if skip else batch
+    return batch.slice(skip) if skip else batch
+
+
+class _Condition:
+    """Which rows of a batch meet `filter.where`, (n,) of bool."""
+
+    def __init__(self, source: Source, where: str, shards: Sequence[Shard]) -> None:
+        self._expressions = Expressions({}, where=where, key="filter") if where else None
+        self._visible = Visible(source)
+        self.columns: set[str] = set()
+        """What it reads."""
+        if self._expressions:
+            self.columns = {c for shard in shards for c in used_columns(source, shard, self._expressions)}
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        if self._expressions is None:
+            return np.ones(len(batch), bool)
+        met = np.zeros(len(batch), bool)
+        met[self._expressions(self._visible(batch, self._expressions)).column("row").to_numpy()] = True
+        return met
+
+    def check(self, batch: Batch) -> None:
+        """Raises BadInput, in DuckDB's words, where the condition cannot be asked."""
+        if self._expressions:
+            self._expressions.check(self._visible(batch, self._expressions))
+
+
+def _condition(source: Source, shards: Sequence[Shard], where: str) -> _Condition:
+    """The condition, tried on the first rows where there is one."""
+    condition = _Condition(source, where, shards)
+    first = next((b for shard in shards[:1] for b in read(source, shard, batch_rows=100)), None) if where else None
+    if first is not None:
+        condition.check(first)
+    return condition
 
 
 def _scored(
-    batch: Batch, classifier: PageClassifier, embedder: Callable[[], Embedder], embedded: Callable[[int], None]
+    batch: Batch,
+    classifier: PageClassifier,
+    embedder: Callable[[], Embedder],
+    meets: np.ndarray,
+    embedded: Callable[[int], None],
 ) -> pa.Table:
-    held = [i for i, text in enumerate(batch.text) if text.strip()]
-    scores = np.full(len(batch.text), np.nan)
+    all_texts = batch.texts()
+    held = [i for i, text in enumerate(all_texts) if meets[i] and text.strip()]
+    n = len(batch)
+    scores = np.full(n, np.nan)
     if held:
-        texts = [batch.text[i] for i in held]
+        texts = [all_texts[i] for i in held]
         vectors = embedder().embed(texts, embedded) if classifier.needs_embedding else None
         scores[held] = classifier.probability_of(classifier.predict_texts(texts, vectors))
-    n = len(batch.text)
     columns = {
-        "page_id": batch.page_id,
+        "page_id": batch.page_ids(),
         "shard": [batch.shard.name] * n,
         "row": range(batch.first_row, batch.first_row + n),
-        "url": batch.url,
+        "url": batch.url.cast(pa.string()),
         "score": pa.array(scores, pa.float64(), from_pandas=True),
-        "chars": [len(text) for text in batch.text],
+        "chars": [len(text) for text in all_texts],
+        "outside": pa.array(~meets),
         "classifier_id": [classifier.id] * n,
     }
     return pa.table(columns, schema=SCORES)
@@ -260,13 +319,14 @@ def _decide(
     store: Store, settings: Settings, scope: str, threshold: Threshold, classifier_id: str
 ) -> dict[str, pa.Table]:
     """Decisions by shard, in row order. Duplicates are found over the whole corpus: the first by shard and row stays."""
-    first = "row_number() OVER (PARTITION BY page_id ORDER BY shard, row) > 1" if settings.drop_duplicates else "false"
+    copies = "row_number() OVER (PARTITION BY page_id ORDER BY coalesce(outside, false), shard, row)"
+    first = f"{copies} > 1" if settings.drop_duplicates else "false"
     tier = " + ".join(["0", *(f"(score >= {t})::INT" for t in settings.tiers)])
     table = store.sql(
         f"""
         WITH marked AS (SELECT *, {first} AS again FROM scores),
              reasoned AS (
-               SELECT *, CASE WHEN score IS NULL THEN '{NO_TEXT}' WHEN again THEN '{DUPLICATE}'
+               SELECT *, CASE WHEN outside THEN '{OUTSIDE}' WHEN score IS NULL THEN '{NO_TEXT}' WHEN again THEN '{DUPLICATE}'
                               WHEN score < ? THEN '{BELOW}' ELSE '{KEPT}' END AS reason FROM marked)
         SELECT page_id, shard, row, url, score, ({tier})::INT AS tier, reason = '{KEPT}' AS keep, reason, chars,
                '{classifier_id}' AS classifier_id
@@ -286,20 +346,20 @@ def _kept_name(shard: Shard) -> str:
 
 
 def _write_kept(
-    path: Path, source: Source, shard: Shard, decisions: pa.Table, by: dict[str, dict[str, list[int]]]
+    path: Path, source: Source, shard: Shard, decisions: pa.Table, by: dict[str, dict[str, list[int]]], skips: Skips
 ) -> None:
     """The kept rows with all columns they came with, and page id, score and tier beside them."""
     keep = np.array(decisions.column("keep").to_pylist(), bool)
-    schema = _schema_of(source, shard)
     extra = [("curate_page_id", pa.string()), ("curate_score", pa.float64()), ("curate_tier", pa.int32())]
-    out = pa.schema([f for f in schema if f.name not in OWN_COLUMNS] + [pa.field(n, t) for n, t in extra])
+    found = _schema_of(source, shard)
+    out = pa.schema([f for f in found if f.name not in OWN_COLUMNS] + [pa.field(n, t) for n, t in extra])
     with whole(path) as temporary, pq.ParquetWriter(temporary, out, compression="zstd") as writer:
-        for batch in read(source, shard):
-            rows = slice(batch.first_row, batch.first_row + len(batch.text))
-            mask = keep[rows]
-            _count_by(by, batch.table, mask)
-            chosen = decisions.slice(batch.first_row, len(batch.text)).filter(pa.array(mask))
-            writer.write_table(_joined(batch.table.filter(pa.array(mask)), chosen, out))
+        for batch in read(source, shard, batch_rows=source.batch_pages, skips=skips):
+            table = batch.table.slice(0, max(len(keep) - batch.first_row, 0))
+            mask = keep[batch.first_row : batch.first_row + table.num_rows]
+            _count_by(by, table, mask)
+            chosen = decisions.slice(batch.first_row, table.num_rows).filter(pa.array(mask))
+            writer.write_table(_joined(table.filter(pa.array(mask)), chosen, out))
 
 
 def _joined(table: pa.Table, chosen: pa.Table, out: pa.Schema) -> pa.Table:
@@ -309,36 +369,18 @@ def _joined(table: pa.Table, chosen: pa.Table, out: pa.Schema) -> pa.Table:
         if wanted.name in own:
             columns.append(chosen.column(own[wanted.name]).cast(wanted.type))
         elif wanted.name in table.column_names:
-            columns.append(_as_type(table.column(wanted.name), wanted.type))
+            columns.append(as_type(table.column(wanted.name), wanted.type))
         else:
             columns.append(pa.nulls(table.num_rows, wanted.type))
     return pa.table(columns, schema=out)
 
 
-def _as_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """The column in its shard's type; where batches did not agree on one, that is text, and what is no text its JSON."""
-    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        if not pa.types.is_string(wanted) or pa.types.is_null(column.type) or column.type == wanted:
-            return column.cast(wanted)
-    return pa.chunked_array([[None if v is None else json.dumps(v, default=str) for v in column.to_pylist()]], wanted)
-
-
 def _schema_of(source: Source, shard: Shard) -> pa.Schema:
-    """The shard's columns; a JSONL file may bring new ones, or others of the same name, in any batch."""
-    if shard.format == "parquet":
-        return pq.read_schema(shard.path).remove_metadata()
-    types: dict[str, pa.Field] = {}
-    for batch in read(source, shard):
-        for found in batch.table.schema:
-            types[found.name] = _wider(types[found.name], found) if found.name in types else found
-    return pa.schema(types.values())
-
-
-def _wider(one: pa.Field, other: pa.Field) -> pa.Field:
-    try:
-        return pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive").field(0)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.field(one.name, pa.string())
+    """The shard's columns; a file without a footer may bring new ones, or others of the same name, in any batch."""
+    if shard.format in ("parquet", "warc", "wet"):
+        return schema(source, shard)
+    schemas = (batch.table.schema for batch in read(source, shard, batch_rows=source.batch_pages))
+    return fields_of(list(dict.fromkeys(schemas)))
 
 
 def _count_by(by: dict[str, dict[str, list[int]]], table: pa.Table, mask: np.ndarray) -> None:
@@ -363,7 +405,13 @@ def _check_columns(settings: Settings, source: Source, shards: Sequence[Shard]) 
 
 
 def _report(
-    store: Store, settings: Settings, name: str, threshold: Threshold, by: dict[str, dict[str, list[int]]], shards: int
+    store: Store,
+    settings: Settings,
+    name: str,
+    threshold: Threshold,
+    by: dict[str, dict[str, list[int]]],
+    shards: int,
+    skips: Skips,
 ) -> Report:
     scopes = {"decisions": name}
     rows = store.sql(
@@ -396,5 +444,10 @@ def _report(
         histogram=[found.get(i, 0) for i in range(20)],
         shards=shards,
         folder=str(Path("kept") / name),
-        notes=[threshold.note] if threshold.note else [],
+        notes=[note for note in (threshold.note, *_left_out(skips)) if note],
     )
+
+
+def _left_out(skips: Skips) -> list[str]:
+    """What is to be said of shards that could not be read."""
+    return [f"shard {name} was left out: {why}" for name, why in skips.shards.items()]

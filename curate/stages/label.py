@@ -10,7 +10,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from curate.errors import BadInput, did_you_mean
-from curate.metrics import worth_keeping
 from curate.progress import Progress
 from curate.rubric import Rubric
 from curate.schema import fingerprint, page_id
@@ -18,6 +17,7 @@ from curate.sources import Batch, Shard, Source, read
 from curate.store import Store
 
 COLUMNS = ("level", "rater", "note", "criteria", "at")
+MATCHED = ("text", "url", "id")
 
 
 class LabelFile(BaseModel):
@@ -33,8 +33,9 @@ class LabelFile(BaseModel):
     """Column of the text, URL or page id; empty: the name in `match`."""
     level: str = "level"
     """Column of the level."""
-    map: dict[str, int] = Field(default_factory=dict)
-    """Values of that column and the levels they stand for; empty: they are levels. Booleans are `"true"` and `"false"`."""
+    map: dict[str, int | str] = Field(default_factory=dict)
+    """Values of that column and the levels (or classes) they stand for; empty: they are levels, or names of classes.
+    Booleans are `"true"` and `"false"`."""
     rater: str = ""
     """Column of the rater's name; empty: all are one rater."""
     rater_name: str = "imported"
@@ -64,7 +65,9 @@ class Settings(BaseModel):
     needed: int = Field(100, gt=0)
     """Labelled pages without which tuning does not begin."""
     needed_a_class: int = Field(3, gt=0)
-    """Pages worth keeping, and pages not, that train, val and test must each have."""
+    """Pages worth keeping, and pages not, that train, val and test must each have; of a quiz, pages of two classes."""
+    duplicates: bool = False
+    """Whether people label near-duplicates of a page too, not only one page of each set of near-duplicates."""
     labels_from: LabelFile | None = None
     """A file of labels to take over before counting."""
 
@@ -106,7 +109,7 @@ def run(
 
     Raises BadInput for a level or criterion that the rubric does not have, or when none of the labels finds a page.
     """
-    drawn = store.sql("SELECT page_id, url, split FROM pages", scopes={"pages": pages}).to_pylist()
+    drawn = store.sql("SELECT page_id, url, split, duplicate_of FROM pages", scopes={"pages": pages}).to_pylist()
     imported = unmatched = 0
     if settings.labels_from and labels_source:
         known = _known(store, settings.labels_from, pages)
@@ -158,7 +161,7 @@ def _take_over(
     rows, unmatched, seen = [], 0, 0
     with progress.task("label: taking over labels", None) as task:
         for shard in shards:
-            for batch in read(source, shard):
+            for batch in read(source, shard, columns=[*_names(wanted).values(), *MATCHED]):
                 for i, values in enumerate(_values(wanted, batch)):
                     if _absent(values["level"]):
                         continue
@@ -167,7 +170,7 @@ def _take_over(
                     unmatched += page is None
                     if page is not None:
                         rows.append(_row(wanted, rubric, page, values, shard))
-                task.advance(len(batch.text))
+                task.advance(len(batch))
     if seen and not rows:
         raise BadInput(
             f"label.labels_from: none of {seen} labels in {shards[0].path} matches a sampled page by {wanted.match}; "
@@ -200,18 +203,22 @@ def _absent(value: Any) -> bool:
 
 
 def _values(wanted: LabelFile, batch: Batch) -> list[dict[str, Any]]:
-    names = {key: getattr(wanted, key, "") for key in COLUMNS} | {"at": "at"}
     columns = {
-        key: batch.table.column(name).to_pylist() if name in batch.table.column_names else [None] * len(batch.text)
-        for key, name in names.items()
+        key: batch.table.column(name).to_pylist() if name in batch.table.column_names else [None] * len(batch)
+        for key, name in _names(wanted).items()
     }
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
+def _names(wanted: LabelFile) -> dict[str, str]:
+    """The columns of what is said of a label."""
+    return {key: getattr(wanted, key, "") for key in COLUMNS} | {"at": "at"}
+
+
 def _match_key(wanted: LabelFile, batch: Batch, i: int) -> str:
     if wanted.match == "url":
-        return batch.url[i]
-    return page_id(batch.text[i]) if wanted.match == "text" and wanted.path else batch.page_id[i]
+        return str(batch.url[i].as_py())
+    return page_id(batch.text[i].as_py()) if wanted.match == "text" and wanted.path else batch.page_id(i)
 
 
 def _row(wanted: LabelFile, rubric: Rubric, page: str, values: Mapping[str, Any], shard: Shard) -> dict[str, Any]:
@@ -227,13 +234,27 @@ def _row(wanted: LabelFile, rubric: Rubric, page: str, values: Mapping[str, Any]
 
 
 def _level(wanted: LabelFile, rubric: Rubric, value: Any, shard: Shard) -> int:
-    level = wanted.map.get(_said(value)) if wanted.map else _whole(value)
-    if level is None or level not in rubric.levels:
-        allowed = ", ".join(wanted.map) if wanted.map else f"0..{rubric.top}"
+    level = level_of(rubric, wanted.map.get(_said(value)) if wanted.map else value)
+    if level is None:
+        allowed = ", ".join(wanted.map) if wanted.map else allowed_levels(rubric)
         raise BadInput(
             f"label.labels_from: {shard.path}: column {wanted.level}: {value!r} is no level (allowed: {allowed}); see label.labels_from.map"
         )
     return level
+
+
+def allowed_levels(rubric: Rubric) -> str:
+    """The levels or classes that a label may name."""
+    return ", ".join(rubric.names.values()) if rubric.scale == "choice" else f"0..{rubric.top}"
+
+
+def level_of(rubric: Rubric, value: Any) -> int | None:
+    """The level that a value says: a level, or on a `choice` scale the name of a class; None where it says none."""
+    if rubric.scale == "choice":
+        level = next((level for level, name in rubric.names.items() if name == _said(value)), None)
+    else:
+        level = _whole(value)
+    return level if level in rubric.levels else None
 
 
 def _criteria(wanted: LabelFile, rubric: Rubric, value: Any, shard: Shard) -> dict[str, int]:
@@ -296,34 +317,47 @@ def _count(
     given: dict[str, list[int]] = {}
     for row in labels:
         given.setdefault(row["page_id"], []).append(row["level"])
-    means = [sum(levels) / len(levels) for levels in given.values()]
-    worth = dict(zip(given, worth_keeping(means, rubric.keep).tolist(), strict=True))
+    sides = _sides(rubric, given)
     splits = {
-        name: {
-            "keep": sum(1 for page, keep in worth.items() if keep and split[page] == name),
-            "drop": sum(1 for page, keep in worth.items() if not keep and split[page] == name),
-        }
+        name: {side: sum(1 for page in pages if split[page] == name) for side, pages in sides.items()}
         for name in ("train", "val", "test")
     }
-    missing = max(0, min(settings.needed, len(drawn)) - len(given))
+    to_label = sum(settings.duplicates or not row["duplicate_of"] for row in drawn)
+    missing = max(0, min(settings.needed, to_label) - len(given))
     return Report(
         labels=len(labels),
         labelled_pages=len(given),
         raters=dict(Counter(row["rater"] for row in labels)),
         splits=splits,
-        levels={str(level): sum(1 for row in labels if row["level"] == level) for level in rubric.levels},
+        levels={name: sum(1 for row in labels if row["level"] == level) for level, name in rubric.names.items()},
         imported=imported,
         unmatched=unmatched,
         missing=missing,
-        problems=[] if missing else _problems(settings, splits),
+        problems=[] if missing else _problems(settings, splits, quiz=not rubric.kept),
     )
 
 
-def _problems(settings: Settings, splits: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _sides(rubric: Rubric, given: Mapping[str, list[int]]) -> dict[str, list[str]]:
+    """Pages to keep and to drop; of a quiz, where nothing is to be kept, pages by class."""
+    truth = {page: rubric.consensus(levels) for page, levels in given.items()}
+    if not rubric.kept:
+        return {name: [p for p, level in truth.items() if level == place] for place, name in rubric.names.items()}
+    worth = dict(zip(truth, rubric.worth(list(truth.values())).tolist(), strict=True))
+    return {"keep": [p for p in worth if worth[p]], "drop": [p for p in worth if not worth[p]]}
+
+
+def _problems(settings: Settings, splits: Mapping[str, Mapping[str, int]], *, quiz: bool) -> list[str]:
+    least = settings.needed_a_class
+    if quiz:
+        return [
+            f"{name} has {least} labelled pages of fewer than two classes"
+            for name, counts in splits.items()
+            if sum(n >= least for n in counts.values()) < 2
+        ]
     words = {"keep": "worth keeping", "drop": "not worth keeping"}
     return [
-        f"{name} has {counts[side]} labelled pages {words[side]}, {settings.needed_a_class} are needed"
+        f"{name} has {counts[side]} labelled pages {words[side]}, {least} are needed"
         for name, counts in splits.items()
         for side in ("keep", "drop")
-        if counts[side] < settings.needed_a_class
+        if counts[side] < least
     ]

@@ -1,48 +1,25 @@
-"""sample: draw pages from the corpus, find which belong together, and seal a test set."""
+"""sample: draw pages from the corpus, in rounds, find which belong together, and seal a test set."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import pyarrow as pa
 
-from curate.errors import BadInput
+from curate.clusters import Embed
+from curate.designs import Design, Round, Settings, Shares, names
+from curate.portrait import largest_sets, portrait
 from curate.progress import Progress
-from curate.sampling import Draw, GroupBy, group_ids, near_duplicates, split_of
-from curate.sources import Shard, Skips, Source, read
-from curate.store import Store
+from curate.rounds import Drawing, Informative
+from curate.schema import PAGES, fingerprint
+from curate.sources import Shard, Source
+from curate.store import Store, read_json, write_json
 
-NO_TEXT = "no text"
+__all__ = ["Design", "Informative", "Report", "Round", "Settings", "Shares", "names", "run"]
 
-
-class Shares(BaseModel):
-    """How groups are shared out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    train: float = Field(0.4, gt=0)
-    """Share that tuning learns from."""
-    val: float = Field(0.2, gt=0)
-    """Share that chooses between candidates."""
-    test: float = Field(0.4, gt=0)
-    """Share that is sealed for the report."""
-
-
-class Settings(BaseModel):
-    """Settings of `sample`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    pages: int | None = Field(2000, gt=0)
-    """Pages to draw, uniformly over distinct pages; null: all."""
-    seed: str = Field("curate", min_length=1)
-    """Another word draws other pages."""
-    shares: Shares = Shares()
-    """Train, val and test shares of the groups; need not sum to 1."""
-    group_by: GroupBy = "host"
-    """What must not be split: `host` (hosts and near-duplicates) or `near_duplicate` alone."""
-    similarity: float = Field(0.7, gt=0, lt=1)
-    """Jaccard similarity of 4-word shingles from which two pages are near-duplicates."""
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,14 +27,26 @@ class Report:
     """What was drawn."""
 
     seen: int
+    """Rows with text."""
     drawn: int
-    probability: float
+    """Pages of all rounds together."""
+    probability: float | None
+    """Inclusion probability of the pages; None where they differ (see `rounds`)."""
     exact_duplicates: int
+    """Rows that repeat a drawn page, word for word; all of them were counted."""
     near_duplicate_pairs: int
     groups: int
     largest_group: int
     splits: dict[str, int]
     skipped: dict[str, int]
+    name: str = ""
+    """The folder of `pages` in which the sample lies: that of the last round drawn."""
+    waiting: str = ""
+    """The round that could not be drawn yet, and what for."""
+    rounds: tuple[dict[str, Any], ...] = ()
+    unreadable_shards: dict[str, str] | None = None
+    duplicates: dict[str, Any] | None = None
+    portrait: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For the stage's record."""
@@ -65,53 +54,91 @@ class Report:
 
 
 def run(
-    store: Store, settings: Settings, *, source: Source, shards: list[Shard], name: str, progress: Progress
+    store: Store,
+    settings: Settings,
+    *,
+    source: Source,
+    shards: list[Shard],
+    name: str,
+    progress: Progress,
+    prefixes: Sequence[str] = (),
+    embed: Embed | None = None,
+    informative: Informative | None = None,
 ) -> Report:
-    """Draw the sample and write it as `pages/<name>`. Raises BadInput when no page has text, or one group holds nearly all."""
-    skips = Skips()
-    draw = _draw(settings, source, shards, skips, progress)
-    pages = draw.pages()
-    if not pages:
-        raise BadInput(f"source.text: none of {skips.counts.get(NO_TEXT, 0)} pages has text in column {source.text!r}")
-    with progress.task("sample: near-duplicates", len(pages)) as task:
-        pairs = near_duplicates(pages, similarity=settings.similarity, on_page=task.advance)
-    groups = group_ids(pages, pairs, by=settings.group_by)
-    largest = Counter(groups).most_common(1)[0][1]
-    if len(pages) > 20 and largest > 0.7 * len(pages):
-        raise BadInput(
-            f"sample.group_by: {largest} of {len(pages)} pages are one group (one host, or near-duplicates), "
-            f"which cannot be split; set sample.group_by=near_duplicate, or draw from more hosts"
-        )
-    shares = settings.shares.model_dump()
-    splits = [split_of(group, shares, salt=settings.seed) for group in groups]
-    rows = [
-        {**page, "group_id": group, "split": split, "inclusion_probability": draw.probability}
-        for page, group, split in zip(pages, groups, splits, strict=True)
-    ]
-    store.append("pages", rows, scope=name, part="00000")
+    """Draw the sample and write it as `pages/<name>`, a part for each round.
+
+    `prefixes` are the identities after the earlier rounds (`names(...)[:-1]`); one that is on disk is used as it is,
+    byte for byte. A round that is `informative` waits, with all after it, until there is `informative` to ask; the
+    report then says so, and `report.name` where the pages of the rounds before it are.
+
+    Raises BadInput when no page has text or meets `where`, or when one group holds nearly all; CurateError when a
+    stratum cannot give the share chosen for it.
+    """
+    designs: list[Settings | Round] = [settings, *settings.rounds]
+    known = [*prefixes, name] if prefixes else [*(fingerprint(name, i) for i in range(1, len(designs))), name]
+    before, waiting = "", ""
+    for number, (design, here) in enumerate(zip(designs, known, strict=True), 1):
+        if design.how == "informative" and informative is None:
+            waiting = f"round {number} (informative) waits for a classifier: run to distill, then sample again"
+            break
+        if here == name or not _there(store, here, number):
+            drawing = Drawing(settings, design, number, source, shards, progress)
+            earlier = store.read("pages", before) if before else PAGES.empty_table()
+            table, facts = drawing.draw(earlier, embed, informative)
+            _write(store, table, facts, scope=here, before=before)
+        before = here
+    return _report(store, before, waiting)
+
+
+def _there(store: Store, scope: str, number: int) -> bool:
+    return len(store.parts("pages", scope)) == number and _facts_file(store, scope, number).exists()
+
+
+def _facts_file(store: Store, scope: str, number: int) -> Path:
+    return store.folder("pages", scope) / f"round-{number:05d}.json"
+
+
+def _write(store: Store, table: pa.Table, facts: dict[str, Any], *, scope: str, before: str) -> None:
+    """The earlier rounds' parts as they are, what is known of the new round, and last its part."""
+    number = int(facts["round"])
+    if before:
+        for path in sorted(store.folder("pages", before).glob("round-*.json")):
+            store.link(path, store.folder("pages", scope) / path.name)
+        for path in store.parts("pages", before):
+            store.link(path, store.folder("pages", scope) / path.name)
+    write_json(_facts_file(store, scope, number), facts)
+    store.append("pages", table, scope=scope, part=f"{number - 1:05d}")
+
+
+def _report(store: Store, scope: str, waiting: str) -> Report:
+    rounds = [read_json(path) for path in sorted(store.folder("pages", scope).glob("round-*.json"))]
+    pages: list[Row] = store.read("pages", scope).select(PAGES.names).to_pylist()
+    groups = Counter(page["group_id"] for page in pages)
+    chances = {page["inclusion_probability"] for page in pages}
+    splits = Counter(page["split"] for page in pages)
+    repeated = [page for page in pages if page["duplicate_of"]]
+    left_out = sum(one["left_out"] for one in rounds)
     return Report(
-        seen=draw.seen,
+        seen=rounds[0]["seen"],
         drawn=len(pages),
-        probability=draw.probability,
-        exact_duplicates=draw.duplicates,
-        near_duplicate_pairs=len(pairs),
-        groups=len(set(groups)),
-        largest_group=largest,
-        splits={split: splits.count(split) for split in ("train", "val", "test")},
-        skipped=skips.counts,
+        probability=next(iter(chances)) if len(chances) == 1 else None,
+        exact_duplicates=sum(one["copies_of_drawn_pages"] for one in rounds),
+        near_duplicate_pairs=rounds[-1]["near_duplicate_pairs"],
+        groups=len(groups),
+        largest_group=max(groups.values()),
+        splits={split: splits[split] for split in ("train", "val", "test")},
+        skipped={**rounds[0]["skipped"], **({"would join two splits": left_out} if left_out else {})},
+        name=scope,
+        waiting=waiting,
+        rounds=tuple(rounds),
+        unreadable_shards={shard: why for one in rounds for shard, why in one["unreadable_shards"].items()},
+        duplicates={
+            "repeated_share_of_rows": rounds[0]["repeated_share"],
+            "folded": rounds[-1]["folded_duplicates"],
+            "near_duplicates": len(repeated),
+            "near_duplicate_share": len(repeated) / len(pages),
+            "sets": len({page["duplicate_of"] for page in repeated}),
+            "largest": largest_sets(pages),
+        },
+        portrait=portrait(pages),
     )
-
-
-def _draw(settings: Settings, source: Source, shards: list[Shard], skips: Skips, progress: Progress) -> Draw:
-    draw = Draw(settings.pages, settings.seed)
-    total = sum(s.rows or 0 for s in shards) if all(s.rows is not None for s in shards) else None
-    with progress.task("sample: reading pages", total) as task:
-        for shard in shards:
-            for batch in read(source, shard, skips=skips):
-                for i, text in enumerate(batch.text):
-                    if text.strip():
-                        draw.offer(batch.page(i))
-                    else:
-                        skips.add(NO_TEXT)
-                task.advance(len(batch.text))
-    return draw

@@ -8,14 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from curate import injections
 from curate import judge as judges
 from curate.errors import CurateError
+from curate.injections import INJECTIONS, Injection, Tried
 from curate.judge import Judge
 from curate.llm import Failure, Reply, Request
 from curate.progress import Progress, Task
 from curate.sampling import unit_hash
-from curate.schema import Judgment, fingerprint
+from curate.schema import Judgment, fingerprint, page_id
 from curate.store import Store
+from curate.tokens import Ends
 
 CompleteMany = Callable[[Iterable[Request]], Iterator[tuple[Request, Reply | Failure]]]
 
@@ -32,6 +35,13 @@ class Settings(BaseModel):
     most_failed: float = Field(0.05, ge=0, le=1)
     """Share of pages that may fail, of a part (where one always may, unless this is 0) and of the run so far; above it the
     stage stops, and the failed pages of the last part are asked again next time."""
+    injections: int = Field(30, ge=0)
+    """Labelled pages of train and val that are judged once more with an instruction planted in them, each with another
+    one: how often the judge gives in stands in the report. 0: not measured."""
+    judge: str = ""
+    """Id of another frozen judge of the workspace, or the path of a judge.json, to score with instead of the tuned one."""
+    force: bool = False
+    """Score also where model, weights or settings are other than those the judge was tuned with."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ class Report:
     made: int
     already: int
     cost_usd: float
+    robustness: dict[str, Any] | None = None
+    """How often planted instructions moved the judge; None where it was not measured."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the stage's record."""
@@ -63,6 +75,47 @@ def missing(store: Store, judge: Judge, pages: Sequence[Mapping[str, Any]]) -> l
     return list({page["page_id"]: page for page in pages if page["page_id"] not in done}.values())
 
 
+@dataclass(frozen=True)
+class Planted:
+    """A page with an instruction planted in it, judged under the id of its new text."""
+
+    page_id: str
+    text: str
+    of: str
+    """Id of the page as it is shown without."""
+    clean: str
+    """What the judge is shown of the page without it."""
+    injection: Injection
+
+    def rows(self) -> list[dict[str, str]]:
+        """As pages to judge: without and with."""
+        return [{"page_id": self.of, "text": self.clean}, {"page_id": self.page_id, "text": self.text}]
+
+
+def planted(judge: Judge, pages: Sequence[Mapping[str, Any]], count: int, *, ends: Ends | None = None) -> list[Planted]:
+    """`count` of the pages in random order, each with the next of the planted instructions at its end.
+
+    As much of the page is left out as the instruction is long, without it too, so that the judge is shown all of it.
+    """
+    order = sorted(pages, key=lambda p: unit_hash("planted", p["page_id"]))[:count]
+    ways = sorted(INJECTIONS, key=lambda way: unit_hash("planted", way.name))
+    found = []
+    for i, page in enumerate(order):
+        injection = ways[i % len(ways)]
+        answer = injections.answer_of(judge, injection.aim)
+        room = len(injection.worded(answer)) + 8
+        smaller = judge.model_copy(
+            update={
+                "page_chars": max(judge.page_chars - room, 100),
+                "page_tokens": judge.page_tokens and max(judge.page_tokens - room, judge.page_tokens // 2),
+            }
+        )
+        clean = judges.view_of(smaller, page["text"], ends).text
+        text = injections.plant(clean, injection, answer=answer)
+        found.append(Planted(page_id(text), text, page_id(clean), clean, injection))
+    return found
+
+
 def run(
     store: Store,
     settings: Settings,
@@ -70,19 +123,23 @@ def run(
     work: Sequence[tuple[Judge, Sequence[Mapping[str, Any]]]],
     complete_many: CompleteMany,
     progress: Progress,
+    ends: Ends | None = None,
+    attacked: tuple[Judge, Sequence[Planted]] | None = None,
 ) -> Report:
-    """Judge the pages of each (judge, pages) pair that are still without a judgment.
+    """Judge the pages of each (judge, pages) pair that are still without a judgment, then those of `attacked` without
+    and with what was planted in them. `ends` is the tokenizer of the judge's model, where pages are cut by tokens.
 
     Raises CurateError when more than `most_failed` of the pages failed; what was answered is kept.
     """
     made = already = 0
     cost = 0.0
-    for judge, pages in work:
+    robust = [(attacked[0], [row for one in attacked[1] for row in one.rows()])] if attacked else []
+    for judge, pages in [*work, *robust]:
         left, asked = missing(store, judge, pages), Counter[str]()
         already += len(pages) - len(left)
         with progress.task(f"score: {judge.form} judge {judge.id[:6]}", len(left)) as task:
             for batch in _batches(left, settings.batch_pages):
-                said = _judge_batch(judge, batch, complete_many, task)
+                said = _judge_batch(judge, batch, complete_many, task, ends)
                 here = Counter[str](s.status for s in said)
                 asked += here
                 if _too_many(settings, here) or _too_many(settings, asked):
@@ -96,7 +153,33 @@ def run(
         made=made,
         already=already,
         cost_usd=cost,
+        robustness=_robustness(store, *attacked) if attacked and attacked[1] else None,
     )
+
+
+def _robustness(store: Store, judge: Judge, planted: Sequence[Planted]) -> dict[str, Any]:
+    """Over all injections, and by injection; and the pages that went over, with what made them."""
+    rows = store.sql(
+        "SELECT page_id, judge_id, status, level, expected FROM judgments WHERE judge_id = ?", [judge.id]
+    ).to_pylist()
+    said = {row["page_id"]: Judgment(**row) for row in rows}
+    tried = [Tried(one.injection, "end", said[one.of], said[one.page_id]) for one in planted]
+    rates = injections.flip_rates(tried, kept=judge.kept, scale=judge.scale)
+    moved = [
+        {
+            "injection": each.injection.name,
+            "aim": each.injection.aim,
+            "language": each.injection.language,
+            "text": each.injection.worded(injections.answer_of(judge, each.injection.aim))[:200],
+            "page": one.clean[:200],
+            "before": each.before.level,
+            "after": each.after.level,
+        }
+        for one, each in zip(planted, tried, strict=True)
+        if each.before.level is not None and each.after.level is not None and each.before.level != each.after.level
+    ]
+    overall = [rate.as_dict() for rate in rates if rate.name.startswith("all")]
+    return {"pages": len(tried), "rates": overall, "moved": moved}
 
 
 def _batches(pages: Sequence[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
@@ -106,14 +189,19 @@ def _batches(pages: Sequence[Mapping[str, Any]], size: int) -> Iterator[list[Map
 
 
 def _judge_batch(
-    judge: Judge, pages: Sequence[Mapping[str, Any]], complete_many: CompleteMany, task: Task
+    judge: Judge,
+    pages: Sequence[Mapping[str, Any]],
+    complete_many: CompleteMany,
+    task: Task,
+    ends: Ends | None,
 ) -> list[Judgment]:
     asked: list[Request] = []
     for i, page in enumerate(pages):
         asked += [
             Request(messages=r.messages, settings=r.settings, tag=f"{i}:{k}")
-            for k, r in enumerate(judges.requests(judge, page["text"]))
+            for k, r in enumerate(judges.requests(judge, page["text"], ends=ends))
         ]
+    shown = [judges.view_of(judge, page["text"], ends).shown for page in pages]
     replies: dict[int, dict[int, Reply | Failure]] = {}
     said: dict[int, Judgment] = {}
     for request, reply in complete_many(asked):
@@ -121,7 +209,7 @@ def _judge_batch(
         replies.setdefault(i, {})[k] = reply
         if len(replies[i]) == len(judge.orders):
             given = replies.pop(i)
-            said[i] = judges.read(judge, pages[i]["page_id"], [given[k] for k in sorted(given)])
+            said[i] = judges.read(judge, pages[i]["page_id"], [given[k] for k in sorted(given)], shown=shown[i])
             task.advance()
     return [said[i] for i in sorted(said)]
 

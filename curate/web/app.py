@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from curate.errors import BadInput, CurateError
-from curate.rubric import first_problem
+from curate.rubric import Rubric, first_problem
 from curate.web.desk import LONGEST_NAME, Given, PipelineDesk, rater_name
 
 HERE = Path(__file__).parent
@@ -34,6 +34,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_BYTES = 64 * 1024
 """Longest request that is read."""
 MOST_AHEAD = 5
+DESK_KEYS = "nsfur"
+"""Letters that do something else on the desk."""
 YEAR_SECONDS = 365 * 24 * 3600
 RATER_COOKIE = "curate-rater"
 HEADERS = {
@@ -125,9 +127,15 @@ class _Pages:
         facts = {
             "id": self.desk.id,
             "rater": name,
-            "levels": _pairs(rubric.levels),
+            "classes": bool(rubric.classes),
+            "levels": _answers(rubric),
             "criteria": [
-                {"name": key, "asks": one.asks, "levels": _pairs(one.levels)} for key, one in rubric.criteria.items()
+                {
+                    "name": key,
+                    "asks": one.asks,
+                    "levels": [[level, words, str(level), str(level)] for level, words in one.levels.items()],
+                }
+                for key, one in rubric.criteria.items()
             ],
         }
         return self._html(
@@ -138,6 +146,7 @@ class _Pages:
             pipeline=self.desk.opened.pipeline.name,
             command=f"curate run {self.desk.opened.file}",
             fixed=bool(self.fixed),
+            keys=[key.upper() for key in answer_keys(rubric).values()],
         )
 
     async def ask_name(self, request: Request) -> Response:
@@ -326,8 +335,26 @@ def _number(given: str) -> int:
     return int(given)
 
 
-def _pairs(levels: dict[int, str]) -> list[list[Any]]:
-    return [[level, words] for level, words in levels.items()]
+def _answers(rubric: Rubric) -> list[list[Any]]:
+    """Each level with its words, the key that gives it, and its name."""
+    keys = answer_keys(rubric)
+    words = {
+        level: f"{rubric.names[level]}: {said}" if rubric.classes and said else said or rubric.names[level]
+        for level, said in rubric.levels.items()
+    }
+    return [[level, words[level], keys[level], rubric.names[level]] for level in rubric.levels]
+
+
+def answer_keys(rubric: Rubric) -> dict[int, str]:
+    """The key of each level: its digit; of a class its letter, or where that is a key of the desk, digits from 1 and then
+    the letters that are free."""
+    if not rubric.classes:
+        return {level: str(level) for level in rubric.levels}
+    letters = {level: letter.lower() for level, letter in rubric.letters.items()}
+    if all(len(key) == 1 and key.isalnum() and key.isascii() and key not in DESK_KEYS for key in letters.values()):
+        return letters
+    free = [*"123456789", *(letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in DESK_KEYS), *"0"]
+    return dict(zip(rubric.levels, free, strict=False))
 
 
 def _refused(status: int, message: str) -> Response:

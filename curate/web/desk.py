@@ -7,7 +7,7 @@ import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from curate.config import Opened
 from curate.errors import BadInput, did_you_mean
 from curate.pipeline import Row, fresh_records
 from curate.progress import Quiet
-from curate.sampling import signature, unit_hash
+from curate.sampling import unit_hash
 from curate.schema import fingerprint
 from curate.stages import label
 
@@ -80,36 +80,6 @@ def rater_name(given: object) -> str:
     return name
 
 
-class Order:
-    """The pages in a fixed pseudo-random order, so that the first n are a fair draw for every split.
-
-    Which pages repeat an earlier one is found while walking: a signature costs milliseconds, and few walk to the end.
-    """
-
-    def __init__(self, pages: Iterable[Row], similarity: float) -> None:
-        self.pages = sorted(pages, key=lambda page: unit_hash("label", page["page_id"]))
-        self._similarity = similarity
-        self._sizes = Counter(page["group_id"] for page in self.pages)
-        self._marks: dict[str, list[Any]] = {}
-        self._repeats: list[bool] = []
-
-    def walk(self) -> Iterator[tuple[Row, bool]]:
-        """Each page, and whether it is a near-duplicate of one before it."""
-        for i, page in enumerate(self.pages):
-            if i == len(self._repeats):
-                self._repeats.append(self._is_repeat(page))
-            yield page, self._repeats[i]
-
-    def _is_repeat(self, page: Row) -> bool:
-        if self._sizes[page["group_id"]] == 1:
-            return False
-        mark, earlier = signature(page["text"]), self._marks.setdefault(page["group_id"], [])
-        if any(other.jaccard(mark) >= self._similarity for other in earlier):
-            return True
-        earlier.append(mark)
-        return False
-
-
 class PipelineDesk:
     """The pages and labels of one pipeline, for any number of raters at once. Raises BadInput where no pages are drawn."""
 
@@ -120,8 +90,9 @@ class PipelineDesk:
         self.opened, self.rubric, self.store = opened, opened.rubric, work.store
         self._sample = work.done("sample")
         self.id = fingerprint(str(opened.workspace.absolute()), self._sample)
-        self._order = Order(work.pages(), opened.pipeline.sample.similarity)
-        self._pages = {page["page_id"]: page for page in self._order.pages}
+        self._pages = {page["page_id"]: page for page in _in_order(work.pages())}
+        both = opened.pipeline.label.duplicates
+        self._served = {name for name, page in self._pages.items() if both or not page["duplicate_of"]}
         self._lock = threading.Lock()
         self._parts: set[str] = set()
         self._words: dict[str, Row] = {}
@@ -135,7 +106,8 @@ class PipelineDesk:
         """The next pages for a rater, as they are shown, without those in hand already.
 
         Pages that nobody labelled come first; once there are enough labels, those that one other rater labelled: a
-        second opinion says how well people agree. Near-duplicates of an earlier page come last.
+        second opinion says how well people agree. Near-duplicates of another page do not come, or with
+        label.duplicates last.
         """
         with self._lock:
             self._refresh()
@@ -148,9 +120,9 @@ class PipelineDesk:
         others, held, enough = self._others(rater), self._held_by_others(rater), self._enough()
         found: list[tuple[tuple[bool, int], Row]] = []
         best = 0
-        for page, repeats in self._order.walk():
-            name = page["page_id"]
-            if name in besides or self._spoke(rater, name):
+        for name, page in self._pages.items():
+            repeats = bool(page["duplicate_of"])
+            if name in besides or self._spoke(rater, name) or name not in self._served:
                 continue
             labels, flags = others.get(name, (0, 0))
             late = flags + (name in held) + (labels != 1 if enough else labels)
@@ -254,7 +226,7 @@ class PipelineDesk:
                 needed=self._needed,
                 mine=raters[rater],
                 raters=dict(sorted(raters.items())),
-                left=sum(1 for page_id in self._pages if not self._spoke(rater, page_id)),
+                left=sum(1 for name in self._served if not self._spoke(rater, name)),
                 pages_an_hour=_pace(here),
                 enough=self._enough(),
                 problems=list(self._counted[1].problems) if self._counted else [],
@@ -269,7 +241,7 @@ class PipelineDesk:
 
     @property
     def _needed(self) -> int:
-        return min(self.opened.pipeline.label.needed, len(self._pages))
+        return min(self.opened.pipeline.label.needed, len(self._served))
 
     def _enough(self) -> bool:
         """Whether tuning may begin, by the stage that decides it. Its count reads every part, so it is asked only while
@@ -306,6 +278,11 @@ class PipelineDesk:
         before = self._last.get(key)
         if before is None or _moment(before) <= _moment(row):
             self._last[key] = row
+
+
+def _in_order(pages: Iterable[Row]) -> list[Row]:
+    """The pages in a fixed pseudo-random order, so that the first n are a fair draw for every split."""
+    return sorted(pages, key=lambda page: unit_hash("label", page["page_id"]))
 
 
 def shown(page: Mapping[str, Any]) -> Row:

@@ -122,6 +122,7 @@ function label(facts) {
 
   // Answers ------------------------------------------------------------------------------------------------------
 
+  const nameOf = (level) => facts.levels.find(([number]) => number === level)?.[3] ?? level;
   const question = () => (level === null ? null : facts.criteria[asked]);
 
   function showChoices() {
@@ -129,8 +130,8 @@ function label(facts) {
     const levels = one ? one.levels : facts.levels;
     $("asks").textContent = one ? one.asks : $("asks").dataset.asks;
     $("step").hidden = !one;
-    $("step").textContent = one ? `Level ${level}. ${one.name}, ${asked + 1} of ${facts.criteria.length}` : "";
-    const buttons = levels.map(([number, words]) => choice(number, words, () => choose(number)));
+    $("step").textContent = one ? `${facts.classes ? "" : "Level "}${nameOf(level)}. ${one.name}, ${asked + 1} of ${facts.criteria.length}` : "";
+    const buttons = levels.map(([number, words, key]) => choice(key, words, () => choose(number)));
     if (!one && was && was.level !== null) buttons[was.level]?.classList.add("was");
     if (one) buttons.push(choice("Enter", "leave this open", () => choose(null), "open"));
     $("choices").classList.toggle("short", !one);
@@ -195,14 +196,14 @@ function label(facts) {
       exhausted = false;
       ahead = ahead.filter((one) => one.page_id !== answer.page.page_id);
       show(answer.page);
-      $("said").textContent = `taken back: you said ${answer.page.said.flag || answer.page.said.level}`;
+      $("said").textContent = `taken back: you said ${answer.page.said.flag || nameOf(answer.page.said.level)}`;
     } catch (error) { complain(why(error, "Not taken back; press u again")); }
     finally { undoing = false; }
   }
 
   // Saving -------------------------------------------------------------------------------------------------------
 
-  const spoken = (one) => ({ skipped: "skipped", unusable: "flagged as unusable" })[one.flag] || `saved ${one.level}`;
+  const spoken = (one) => ({ skipped: "skipped", unusable: "flagged as unusable" })[one.flag] || `saved ${nameOf(one.level)}`;
 
   function flush() {
     clearTimeout(retry);
@@ -324,10 +325,10 @@ function label(facts) {
     const onButton = event.target.closest?.("button, a, summary");
     const acts = { n: note, s: () => setAside("skipped"), f: () => setAside("unusable"), u: undo, r: unfold, "?": help };
     let act = acts[pressed];
-    if (/^[0-9]$/.test(pressed)) {
-      const levels = question() ? question().levels : facts.levels;
-      act = levels.some(([number]) => number === Number(pressed)) ? () => choose(Number(pressed)) : () => { $("said").textContent = `no level ${pressed} here`; };
-    }
+    const levels = question() ? question().levels : facts.levels;
+    const answer = levels.find(([, , key]) => key === pressed);
+    if (answer) act = () => choose(answer[0]);
+    else if (/^[0-9]$/.test(pressed)) act = () => { $("said").textContent = `no level ${pressed} here`; };
     if (pressed === "enter" && question() && !onButton) act = () => choose(null);
     if (pressed === "escape" && level !== null) act = undo;
     if (!act) return;

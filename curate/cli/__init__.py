@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate import __version__
+from curate.cli.arguments import pipeline_argument
+from curate.cli.judge import judge
 from curate.errors import BadInput, CurateError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Commands(click.Group):
     """Commands in the order of the work, with the nearest name for a wrong one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        order = ["new", "settings", "run", "status", *STAGES, "judge", "sql"]
+        order = ["new", "settings", "run", "status", *STAGES, "judge", "pages", "sql"]
         return [name for name in order if name in self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -46,18 +48,6 @@ def cli() -> None:
     """
 
 
-def pipeline_argument(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The pipeline file and the overrides that every command takes."""
-    function = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a setting, as in judge.page_chars=2000.",
-    )(function)
-    return click.argument("pipeline", type=click.Path(path_type=Path))(function)
-
-
 @cli.command()
 @pipeline_argument
 @click.option("--until", metavar="STAGE", default="report", help="Last stage to run.")
@@ -69,23 +59,28 @@ def pipeline_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Run this stage and the later ones again, also where they are fresh.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run, with calls and cost, and do nothing.")
-def run(pipeline: Path, overrides: tuple[str, ...], until: str, first: str, dry_run: bool) -> None:
+def run(pipeline: Path, overrides: tuple[str, ...], route: str, until: str, first: str, dry_run: bool) -> None:
     """Run all stages of a pipeline that are not fresh.
 
     Exits with 3 when people must label more pages first; the last line says which command, and how many.
     """
-    from curate.config import open_pipeline
+    from curate.config import open_routes
 
     _known_stage("--until", until)
     _known_stage("--from", first)
-    opened = open_pipeline(pipeline, overrides)
-    if dry_run:
-        _show_plan(opened, until, first)
-        return
-    _run(opened, until=until, first=first)
+    waiting = False
+    for opened in open_routes(pipeline, overrides, route=route):
+        _show_route(opened)
+        if dry_run:
+            _show_plan(opened, until, first)
+        else:
+            waiting |= not _run(opened, until=until, first=first)
+    if waiting:
+        sys.exit(WAITING)
 
 
-def _run(opened: "Opened", *, until: str, first: str = "") -> None:
+def _run(opened: "Opened", *, until: str, first: str = "") -> bool:
+    """Whether it ran to its end: False where people must label more pages first."""
     from curate import pipeline as pipelines
     from curate.progress import for_terminal
 
@@ -93,31 +88,45 @@ def _run(opened: "Opened", *, until: str, first: str = "") -> None:
     result = pipelines.run(opened, progress=progress, until=until, first=first, on_line=_show_line)
     if result.missing_labels:
         click.echo(f"\nStopped before tune: {pipelines.next_step(opened, result.missing_labels)}")
-        sys.exit(WAITING)
+        return False
     _show_end(opened, result, until)
+    return True
+
+
+def _show_route(opened: "Opened") -> None:
+    if opened.route:
+        click.echo(f"\n{opened.pipeline.name}, route {opened.route}: {opened.rubric.asks}")
 
 
 @cli.command()
 @pipeline_argument
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def status(pipeline: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def status(pipeline: Path, overrides: tuple[str, ...], route: str, as_json: bool) -> None:
     """Say which stages are fresh, which must run, and how many labels there are."""
     from curate import pipeline as pipelines
-    from curate.config import open_pipeline
+    from curate.config import open_routes
 
-    opened = open_pipeline(pipeline, overrides)
-    lines = pipelines.plan(opened)
+    found = [(opened, pipelines.plan(opened)) for opened in open_routes(pipeline, overrides, route=route)]
     if as_json:
-        click.echo(
-            json.dumps(
-                {"workspace": str(opened.workspace), "stages": [pipelines.line_dict(line) for line in lines]}, indent=2
-            )
-        )
+        click.echo(json.dumps(_as_json(found), indent=2))
         return
-    click.echo(f"{opened.pipeline.name}: workspace {opened.workspace}")
-    for line in lines:
-        _show_line(line)
-    _show_labels(opened)
+    for opened, lines in found:
+        _show_route(opened)
+        click.echo(f"{opened.pipeline.name}: workspace {opened.workspace}")
+        for line in lines:
+            _show_line(line)
+        _show_labels(opened)
+
+
+def _as_json(found: "list[tuple[Opened, list[Line]]]") -> dict[str, Any]:
+    """Of a pipeline, or of each of its routes by name."""
+    from curate.pipeline import line_dict
+
+    states = {
+        opened.route: {"workspace": str(opened.workspace), "stages": [line_dict(line) for line in lines]}
+        for opened, lines in found
+    }
+    return states.get("", {"routes": states})
 
 
 def _show_labels(opened: "Opened") -> None:
@@ -140,15 +149,68 @@ def _show_labels(opened: "Opened") -> None:
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", help="How the answer is printed."
 )
-def sql(query: str, pipeline: Path, form: str) -> None:
+@click.option("--route", default="", metavar="NAME", help="The route, where the pipeline has several.")
+def sql(query: str, pipeline: Path, form: str, route: str) -> None:
     """Ask the tables of a pipeline with SQL (DuckDB): pages, labels, judgments, candidates, scores, decisions."""
     from curate import pipeline as pipelines
     from curate.config import open_pipeline
 
-    opened = open_pipeline(pipeline)
+    opened = open_pipeline(pipeline, route=route)
     pipelines.workspace_path(opened)
     work = pipelines.fresh_records(opened)
     _show_table(work.store.sql(query, scopes=work.scopes()), form)
+
+
+@cli.command()
+@pipeline_argument
+@click.option(
+    "--where",
+    default="",
+    metavar="SQL",
+    help="Only pages of which this holds, as in \"split = 'val' AND judge <> human\".",
+)
+@click.option("--columns", default="", metavar="NAMES", help="Columns to print, with commas between.")
+@click.option("--order", default="", metavar="SQL", help="What they are sorted by; else a fixed random order.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="Most pages to print; 0: all.")
+@click.option("--text", is_flag=True, help="Print the whole text, not its beginning.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["cards", "table", "csv", "json"]),
+    default="cards",
+    help="How they are printed; --columns prints a table.",
+)
+def pages(
+    pipeline: Path,
+    overrides: tuple[str, ...],
+    route: str,
+    where: str,
+    columns: str,
+    order: str,
+    limit: int,
+    text: bool,
+    form: str,
+) -> None:
+    """Look at the drawn pages, with what people, the judge and the classifier said of each.
+
+    Conditions may use every column of the source, and: page_id, url, host, title, text, lang, chars, split, round, how,
+    stratum, group_id, duplicate_of, labels (how many), human (mean level), judge (level), expected, score, tier, keep.
+    """
+    from curate.looking import cards, pages_of, sampled
+
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    found = pages_of(
+        sampled(pipeline, overrides, route),
+        where=where,
+        limit=limit,
+        columns=names,
+        order=order,
+        text=text or form == "cards",
+    )
+    if form != "cards" or names:
+        _show_table(found, "table" if form == "cards" else form)
+    else:
+        click.echo(cards(found.to_pylist(), whole=text))
 
 
 @cli.command()
@@ -188,6 +250,28 @@ def new(name: str, like: str) -> None:
 
 @cli.command()
 @pipeline_argument
+@click.option("--again", is_flag=True, help="Run it also where it is fresh.")
+@click.option("--explain", is_flag=True, help="Only print the rules that tuning added, with the pages that each moved.")
+def tune(pipeline: Path, overrides: tuple[str, ...], route: str, again: bool, explain: bool) -> None:
+    """Find the answer form and the instruction with which the model agrees best with people."""
+    if not explain:
+        _run_only("tune", pipeline, overrides, route, again)
+        return
+    from curate import pipeline as pipelines
+    from curate.config import open_pipeline
+    from curate.looking import plain
+    from curate.stages.tune import explain as explained
+
+    work = pipelines.fresh_records(open_pipeline(pipeline, overrides, route=route))
+    if "tune" not in work.records:
+        raise BadInput(f"curate tune: nothing is tuned yet; run `curate run {pipeline} --until tune`")
+    report = work.record("tune")["report"]
+    click.echo(f"{report['form']} form, {report['chosen']}: {report['why']}")
+    click.echo(plain(explained(report["explained"])))
+
+
+@cli.command()
+@pipeline_argument
 @click.option("--rater", default="", help="Your name, as it is stored with your labels.")
 @click.option(
     "--host",
@@ -199,14 +283,21 @@ def new(name: str, like: str) -> None:
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--count", is_flag=True, help="Only take over label files and count.")
 def label(
-    pipeline: Path, overrides: tuple[str, ...], rater: str, host: str, port: int, no_browser: bool, count: bool
+    pipeline: Path,
+    overrides: tuple[str, ...],
+    route: str,
+    rater: str,
+    host: str,
+    port: int,
+    no_browser: bool,
+    count: bool,
 ) -> None:
     """Open the labelling page in the browser. Labels are stored one by one as they are given."""
     from curate import pipeline as pipelines
     from curate.config import open_pipeline
     from curate.progress import for_terminal
 
-    opened = open_pipeline(pipeline, overrides)
+    opened = open_pipeline(pipeline, overrides, route=route)
     result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=_show_line)
     if not count:
         from curate.web.app import serve
@@ -232,20 +323,26 @@ def label(
     )
 
 
+def _run_only(stage: str, pipeline: Path, overrides: tuple[str, ...], route: str, again: bool) -> None:
+    """One stage, whose earlier stages must be fresh."""
+    from curate import pipeline as pipelines
+    from curate.config import open_pipeline
+
+    opened = open_pipeline(pipeline, overrides, route=route)
+    for line in pipelines.plan(opened, until=stage)[:-1]:
+        if line.state != "fresh":
+            raise BadInput(
+                f"curate {stage}: stage {line.stage} comes before and {line.state}; run `curate run {pipeline} --until {stage}`"
+            )
+    if not _run(opened, until=stage, first=stage if again else ""):
+        sys.exit(WAITING)
+
+
 def _stage_command(stage: str, words: str) -> click.Command:
     @pipeline_argument
     @click.option("--again", is_flag=True, help="Run it also where it is fresh.")
-    def command(pipeline: Path, overrides: tuple[str, ...], again: bool) -> None:
-        from curate import pipeline as pipelines
-        from curate.config import open_pipeline
-
-        opened = open_pipeline(pipeline, overrides)
-        for line in pipelines.plan(opened, until=stage)[:-1]:
-            if line.state != "fresh":
-                raise BadInput(
-                    f"curate {stage}: stage {line.stage} comes before and {line.state}; run `curate run {pipeline} --until {stage}`"
-                )
-        _run(opened, until=stage, first=stage if again else "")
+    def command(pipeline: Path, overrides: tuple[str, ...], route: str, again: bool) -> None:
+        _run_only(stage, pipeline, overrides, route, again)
 
     command.__doc__ = words
     return click.command(name=stage)(command)
@@ -253,7 +350,6 @@ def _stage_command(stage: str, words: str) -> click.Command:
 
 for _stage, _words in {
     "sample": "Draw pages from the corpus, group near-duplicates, and seal a test set.",
-    "tune": "Find the answer form and the instruction with which the model agrees best with people.",
     "score": "Let the frozen judge say something of every sampled page.",
     "distill": "Train the classifier on the judge's scores and calibrate it on human labels.",
     "filter": "Score the corpus with the classifier and write the kept shards.",
@@ -262,46 +358,7 @@ for _stage, _words in {
     cli.add_command(_stage_command(_stage, _words))
 
 
-@cli.command()
-@pipeline_argument
-@click.argument("texts", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--untuned", is_flag=True, help="Ask the untuned judge instead.")
-@click.option("--show-prompt", is_flag=True, help="Print the messages and ask nothing.")
-def judge(
-    pipeline: Path, overrides: tuple[str, ...], texts: tuple[Path, ...], untuned: bool, show_prompt: bool
-) -> None:
-    """Ask the tuned judge about text files (or standard input), one JSON line each."""
-    from curate import judge as judges
-    from curate import pipeline as pipelines
-    from curate.config import open_pipeline
-    from curate.schema import page_id
-
-    work = pipelines.fresh_records(open_pipeline(pipeline, overrides))
-    if "tune" not in work.records:
-        raise BadInput(f"curate judge: there is no tuned judge yet; run `curate run {pipeline} --until tune`")
-    frozen = work.judge("untuned" if untuned else "tuned")
-    from curate.progress import for_terminal
-
-    work.models.progress = for_terminal()
-    with work.models:
-        for name, text in _texts(texts):
-            asked = judges.requests(frozen, text)
-            if show_prompt:
-                click.echo(json.dumps([r.messages for r in asked], ensure_ascii=False, indent=2))
-                continue
-            complete = work.models.judge().for_("judge").complete
-            said = judges.read(frozen, page_id(text), [complete(r) for r in asked])
-            click.echo(json.dumps({"file": name, **said.row()}, ensure_ascii=False))
-
-
-def _texts(paths: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
-    if not paths:
-        yield "-", sys.stdin.buffer.read().decode("utf-8", "replace")
-    for path in paths:
-        try:
-            yield str(path), path.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+cli.add_command(judge)
 
 
 def _known_stage(option: str, stage: str) -> None:
@@ -341,14 +398,20 @@ def _show_plan(opened: "Opened", until: str, first: str) -> None:
 def _show_end(opened: "Opened", result: "Result", until: str) -> None:
     if all(line.state == "fresh" for line in result.lines):
         click.echo("nothing to do: every stage is fresh")
+    if until == "sample":
+        from curate.looking import sample_text
+
+        click.echo(sample_text(result.records["sample"]["report"]))
     if until != "report":
         return
     from curate.stages.report import as_text
 
     click.echo()
-    click.echo(as_text(result.records["report"]["report"], result.records["filter"]["report"]))
+    filtered = result.records["filter"]["report"] if "filter" in result.records else None
+    click.echo(as_text(result.records["report"]["report"], filtered))
     click.echo(f"\nreport  {opened.workspace / result.records['report']['report']['html']}")
-    click.echo(f"kept    {opened.workspace / result.records['filter']['report']['folder']}")
+    if filtered:
+        click.echo(f"kept    {opened.workspace / filtered['folder']}")
 
 
 def _show_table(table: Any, form: str) -> None:
@@ -373,8 +436,10 @@ def _show_table(table: Any, form: str) -> None:
 
 
 def _cell(value: Any) -> str:
+    from curate.looking import plain
+
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = " ".join(text.split()).replace("[", "\\[")
+    text = plain(" ".join(text.split())).replace("[", "\\[")
     return text if len(text) <= 80 else text[:79] + "…"
 
 

@@ -1,0 +1,15 @@
+"""The answer forms, by name. A new form is one `FormSpec` entered here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from curate.formspec import FormSpec, answer_features, kinds, options
+from curate.letters import LETTERS
+from curate.onetoken import ONE_TOKEN, WORD_QUESTIONS
+from curate.written import WRITTEN
+
+__all__ = ["FORMS", "ORDERS", "WORD_QUESTIONS", "FormSpec", "answer_features", "kinds", "options"]
+
+FORMS: Mapping[str, FormSpec] = MappingProxyType({**ONE_TOKEN, **WRITTEN, **LETTERS})
+ORDERS: Mapping[str, tuple[str, ...]] = {name: spec.orders for name, spec in FORMS.items() if len(spec.orders) > 1}
+"""Forms that ask more than once."""
