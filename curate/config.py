@@ -403,7 +403,8 @@ def settings(model: type[BaseModel] = Pipeline, prefix: str = "") -> list[Settin
     for name, field in model.model_fields.items():
         inner = keys.model_in(field.annotation)
         meaning = " ".join((field.description or "").split())
-        several = {list: "[]", dict: ".NAME"}.get(get_origin(field.annotation) or object, "")
+        origin = get_origin(field.annotation)
+        several = "[]" if origin is list else ".NAME" if origin is dict else ""
         if inner is None or field.default is None or several or name == "source":
             found.append(Setting(f"{prefix}{name}", _as_yaml(field), meaning))
         if inner is not None:

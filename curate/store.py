@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.columns import unified, wider
 from curate.errors import BadInput, CurateError, did_you_mean
 from curate.schema import TABLES, now
+from curate.sources.columns import unified, wider
 
 if TYPE_CHECKING:
     import duckdb

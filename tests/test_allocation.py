@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.allocation import equally, proportionally
+from curate.sampling.allocation import equally, proportionally
 
 COUNTS = st.lists(st.integers(0, 50), min_size=1, max_size=12).map(lambda counts: np.array(counts, np.int64))
 

@@ -1,7 +1,7 @@
 import pyarrow as pa
 
-from curate.batches import LOST, Batch, Shard, Skips
 from curate.schema import page_id
+from curate.sources.batches import LOST, Batch, Shard, Skips
 
 SHARD = Shard("a.parquet", "/x/a.parquet", "parquet", 10, 100)
 

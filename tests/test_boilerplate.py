@@ -1,7 +1,7 @@
 import pytest
 
-from curate.boilerplate import Page, boilerplate, hidden
-from curate.markup import Node, parse
+from curate.extract.boilerplate import Page, boilerplate, hidden
+from curate.extract.markup import Node, parse
 
 PROSE = "<p>" + "Words of a page that has something to say. " * 40 + "</p>"
 LINKS = "".join(f'<a href="/{i}">Link {i}</a> ' for i in range(10))

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.candidates import MOST_VALUES, Bins, Candidates, Frame, draw_from
-from curate.draw import Plan
 from curate.errors import BadInput, CurateError
 from curate.progress import Quiet
+from curate.sampling.candidates import MOST_VALUES, Bins, Candidates, Frame, draw_from
+from curate.sampling.draw import Plan
 from curate.sources import Skips, Source, shards
 
 

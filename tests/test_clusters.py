@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curate.clusters import ngram_vectors, spread
+from curate.sampling.clusters import ngram_vectors, spread
 
 SUBJECTS = {
     "cooking": "flour butter oven bake dough sugar salt recipe spoon cake",

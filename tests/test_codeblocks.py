@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.codeblocks import code_table, fenced, language_of, lines_of, looks_like_code, marked, table_lines
-from curate.markup import Node, parse
+from curate.extract.codeblocks import code_table, fenced, language_of, lines_of, looks_like_code, marked, table_lines
+from curate.extract.markup import Node, parse
 
 
 def only(html: str, tag: str) -> Node:

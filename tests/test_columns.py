@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.columns import NO_STRING, NOT_UTF8, as_type, column_of, strings, unified, wider
+from curate.sources.columns import NO_STRING, NOT_UTF8, as_type, column_of, strings, unified, wider
 
 KINDS = [
     pa.string(),

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from curate.designs import Round, Settings
+from curate.sampling.designs import Round, Settings
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from curate.draw import MOST_STRATA, Draw, Drawn, Plan, blank, keys_of
 from curate.errors import BadInput
+from curate.sampling.draw import MOST_STRATA, Draw, Drawn, Plan, blank, keys_of
 
 NAMES = st.lists(st.text(min_size=1, max_size=4), max_size=60)
 Page = tuple[str, str, str]

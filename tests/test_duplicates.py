@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.duplicates import (
+from curate.sampling.duplicates import (
     folded,
     folded_duplicates,
     group_ids,

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import BadInput
-from curate.files import digest, find, open_file, opened, unpacked
-from curate.formats import data_among
+from curate.sources.files import digest, find, open_file, opened, unpacked
+from curate.sources.formats import data_among
 
 
 def test_a_file_uri_is_a_local_path(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate import formats
-from curate.files import File
-from curate.formats import MOST_ROWS, Want, data_among, format_of, parts, schema_of, shard_of
+from curate.sources import formats
+from curate.sources.files import File
+from curate.sources.formats import MOST_ROWS, Want, data_among, format_of, parts, schema_of, shard_of
 
 
 def shard(path: Path) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 from curate import judge as judges
 from curate import rubric as rubrics
-from curate.forms import FORMS, ORDERS
+from curate.judge.forms import FORMS, ORDERS
 from curate.llm import Reply
 from curate.rubric import Rubric
 

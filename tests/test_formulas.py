@@ -1,7 +1,7 @@
 import pytest
 
-from curate.formulas import formula, linear, tex_of, written
-from curate.markup import Node, parse
+from curate.extract.formulas import formula, linear, tex_of, written
+from curate.extract.markup import Node, parse
 
 
 def first(html: str) -> Node:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import injections
 from curate import judge as judges
-from curate.injections import INJECTIONS, Injection, Tried, Where
+from curate.judge import injections
+from curate.judge.injections import INJECTIONS, Injection, Tried, Where
 from curate.rubric import Rubric
 from curate.schema import Judgment
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import lines
-from curate.columns import NOT_UTF8
-from curate.lines import csv_tables, json_list, json_tables
+from curate.sources import lines
+from curate.sources.columns import NOT_UTF8
+from curate.sources.lines import csv_tables, json_list, json_tables
 
 
 def rows_of(data: bytes, **given: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:

@@ -3,8 +3,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curate.batches import Shard
-from curate.mapping import WEB_NAMES, batch_of, names_in, wanted
+from curate.sources.batches import Shard
+from curate.sources.mapping import WEB_NAMES, batch_of, names_in, wanted
 
 MAPPED = {"text": "body", "url": "link", "lang": "", "id": "", "title": "", "html": ""}
 

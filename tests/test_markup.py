@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.markup import DEEPEST, Node, decode, parse
+from curate.extract.markup import DEEPEST, Node, decode, parse
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.portrait import estimate, largest_sets, portrait
+from curate.sampling.portrait import estimate, largest_sets, portrait
 
 
 def page(n: int, **given: Any) -> dict[str, Any]:

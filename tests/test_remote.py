@@ -15,9 +15,9 @@ import pytest
 from remote_stores import HubFile, Web, free_port, process, serving
 
 from curate.errors import BadInput, CurateError
-from curate.files import find
-from curate.remote import Guarded, glob_regex, shown
 from curate.sources import Source, read, shards, source_fingerprint
+from curate.sources.files import find
+from curate.sources.remote import Guarded, glob_regex, shown
 
 PACKED = gzip.compress(b'{"text": "q"}\n')
 

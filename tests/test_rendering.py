@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.batches import Skips
-from curate.rendering import rendered, variables
 from curate.sources import Source, read, shards
+from curate.sources.batches import Skips
+from curate.sources.rendering import rendered, variables
 
 CHOICES = pa.array([{"label": ["A", "B"], "text": ["sea", "desert"]}, {"label": ["A"], "text": ["moon"]}])
 QUIZ = "Question: {{ q }}\n{% for l in choices.label %}\n{{ l }}. {{ choices.text[loop.index0] }}\n{% endfor %}"

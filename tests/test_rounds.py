@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.designs import Settings
 from curate.errors import CurateError
 from curate.progress import Quiet
-from curate.rounds import Drawing
+from curate.sampling.designs import Settings
+from curate.sampling.rounds import Drawing
 from curate.schema import PAGES
 from curate.sources import Source, shards
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.draw import Draw, Plan, keys_of
 from curate.sampling import Settled, settle, split_of, unit_hash, weights
+from curate.sampling.draw import Draw, Plan, keys_of
 
 SHARES = {"train": 0.4, "val": 0.2, "test": 0.4}
 

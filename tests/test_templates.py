@@ -19,8 +19,9 @@ def test_a_copied_pair_loads_under_its_new_name_and_says_the_same(tmp_path: Path
     paths = copy_pair("my-filter_2", like, tmp_path)
     assert paths == [tmp_path / "pipelines" / "my-filter_2.yaml", tmp_path / "rubrics" / "my-filter_2.md"]
     assert tree(tmp_path) == ["pipelines/my-filter_2.yaml", "rubrics/my-filter_2.md"]
-    (tmp_path / "pages.jsonl").write_text('{"text": "x"}\n')
-    opened = open_pipeline(paths[0], [f"source.path={tmp_path / 'pages.jsonl'}"])
+    (tmp_path / "pages.jsonl").write_text('{"text": "x", "answerKey": "A"}\n')
+    overrides = [f"source={{path: {tmp_path / 'pages.jsonl'}}}"]
+    opened = open_pipeline(paths[0], overrides)
     shipped = read(folder("pipelines") / f"{like}.yaml")
     assert opened.pipeline.name == opened.rubric.name == "my-filter_2"
     same = {"name", "rubric", "source"}
@@ -60,7 +61,9 @@ def test_a_bad_name_is_one_line_and_writes_nothing(tmp_path: Path, name: str) ->
 def test_an_unknown_pair_offers_the_nearest(tmp_path: Path, like: str, hint: str) -> None:
     with pytest.raises(BadInput) as caught:
         copy_pair("mine", like, tmp_path)
-    assert str(caught.value) == f"curate new: --like: no pair {like!r}{hint} (allowed: code, commonsenseqa, quality, stem)"
+    assert (
+        str(caught.value) == f"curate new: --like: no pair {like!r}{hint} (allowed: code, commonsenseqa, quality, stem)"
+    )
     assert tree(tmp_path) == []
 
 

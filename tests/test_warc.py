@@ -10,7 +10,7 @@ from fastwarc.stream_io import BrotliWriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.warc import LIMIT, records
+from curate.sources.warc import LIMIT, records
 
 PAGE = "<html lang=en><title>T</title><body><p>Hello, this is page {}.</p></body></html>"
 

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from curate.classifier import PageClassifier, Threshold, f1_threshold, threshold_at, threshold_for
-from curate.columns import as_type, fields_of
 from curate.embed import Embedder
 from curate.engines.local import map_shards
 from curate.errors import BadInput, did_you_mean
 from curate.progress import Progress, Task
+from curate.sampling.visible import Visible, used_columns
 from curate.schema import DECISIONS, SCORES, fingerprint
 from curate.sources import Batch, Shard, Skips, Source, columns_of, read, schema, source_fingerprint
+from curate.sources.columns import as_type, fields_of
 from curate.store import Expressions, Store, whole
-from curate.visible import Visible, used_columns
 
 KEPT, BELOW, NO_TEXT, DUPLICATE = "kept", "below the threshold", "no text", "exact duplicate of an earlier page"
 OUTSIDE = "left out by where"

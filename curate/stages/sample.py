@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.clusters import Embed
-from curate.designs import Design, Round, Settings, Shares, names
-from curate.portrait import largest_sets, portrait
 from curate.progress import Progress
-from curate.rounds import Drawing, Informative
+from curate.sampling.clusters import Embed
+from curate.sampling.designs import Design, Round, Settings, Shares, names
+from curate.sampling.portrait import largest_sets, portrait
+from curate.sampling.rounds import Drawing, Informative
 from curate.schema import PAGES, fingerprint
 from curate.sources import Shard, Source
 from curate.store import Store, read_json, write_json

@@ -8,11 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from curate import injections
 from curate import judge as judges
 from curate.errors import CurateError
-from curate.injections import INJECTIONS, Injection, Tried
-from curate.judge import Judge
+from curate.judge import Judge, injections
+from curate.judge.injections import INJECTIONS, Injection, Tried
 from curate.llm import Failure, Reply, Request
 from curate.progress import Progress, Task
 from curate.sampling import unit_hash

@@ -8,7 +8,7 @@ from measure import Case, Row, rows, seconds
 from resiliparse.extract.html2text import extract_plain_text
 
 from curate.extract import extract
-from curate.warc import records
+from curate.sources.warc import records
 
 AROUND = "".join(f'<li class="menu-item"><a href="/{i}">Section {i}</a></li>' for i in range(60))
 CODE = (

@@ -67,7 +67,7 @@ def run(*, quick: bool) -> list[Row]:
 
 
 def _near_duplicates(count: int, runs: int) -> list[Row]:
-    from curate.duplicates import marks_of, near_duplicates, sets_of
+    from curate.sampling.duplicates import marks_of, near_duplicates, sets_of
 
     pages = [*texts(count), *(f"Home\n{text(n)}\nContact" for n in range(count // 10))]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from curate import judge as judges
 from curate.errors import CurateError
-from curate.fence import fence
 from curate.judge import Judge
+from curate.judge.fencing import fence
 from curate.llm import Failure, Reply, Request
 from curate.sampling import unit_hash
 from curate.stages.tune.bench import Bench

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curate.answers import Heard, Said, Unreadable, heard_first, log_odds, sigmoid
-from curate.formspec import (
+from curate.judge.formspec import (
     FormSpec,
     has_both,
     heard,
@@ -18,11 +17,12 @@ from curate.formspec import (
     side,
     weighted,
 )
+from curate.judge.replies import Heard, Said, Unreadable, heard_first, log_odds, sigmoid
 from curate.llm import Reply
 from curate.rubric import Rubric
 
 if TYPE_CHECKING:
-    from curate.frozen import Example, Judge
+    from curate.judge.frozen import Example, Judge
 
 WORD_QUESTIONS = {"kind": "What kind of text is above?", "does": "What does the text above do?"}
 """Forms whose answer is one word of a list; each word stands for a level."""

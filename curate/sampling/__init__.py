@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.duplicates import GroupBy, Ints, group_ids, signature
+from curate.sampling.duplicates import GroupBy, Ints, group_ids, signature
 from curate.schema import Split
 
 __all__ = ["Settled", "settle", "signature", "split_of", "unit_hash", "weights"]

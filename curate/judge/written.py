@@ -5,8 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curate.answers import Heard, Said, Unreadable, answer_text, heard_at
-from curate.formspec import (
+from curate.judge.formspec import (
     FormSpec,
     bare,
     heard,
@@ -18,10 +17,11 @@ from curate.formspec import (
     one_of,
     weighted,
 )
+from curate.judge.replies import Heard, Said, Unreadable, answer_text, heard_at
 from curate.llm import Reply
 
 if TYPE_CHECKING:
-    from curate.frozen import Example, Judge
+    from curate.judge.frozen import Example, Judge
 
 
 def _answer_key(judge: "Judge") -> str:

@@ -7,7 +7,7 @@ The TeX is taken, once. MathML that comes without TeX is written in TeX's manner
 import re
 from collections.abc import Callable
 
-from curate.markup import Node
+from curate.extract.markup import Node
 
 WRAPPED = re.compile(r"^\{\\(?:display|text|script)style\s*(.*)\}$", re.S)
 TEX_IMAGE = re.compile(r"(?:^|\s)(?:latex|tex|mwe-math-\S+|math|math-tex|ee_img|mathimg|LatexImg)(?:\s|$)", re.I)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.columns import Count, strings
+from curate.sources.columns import Count, strings
 
 
 def variables(template: str) -> set[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.columns import Count, column_of, decoded
+from curate.sources.columns import Count, column_of, decoded
 
 BLOCK_BYTES = 16 << 20
 """Of JSON lines that are parsed together."""

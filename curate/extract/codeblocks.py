@@ -6,7 +6,7 @@ fence is a sign of code that a rubric can name.
 
 import re
 
-from curate.markup import Node
+from curate.extract.markup import Node
 
 NUMBERS = frozenset(
     [

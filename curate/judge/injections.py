@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from curate.frozen import Judge
 from curate.intervals import Estimate, bootstrap, wilson
+from curate.judge.frozen import Judge
 from curate.metrics import share
 from curate.schema import Judgment
 

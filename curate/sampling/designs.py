@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from curate.duplicates import GroupBy
+from curate.sampling.duplicates import GroupBy
 from curate.schema import fingerprint
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from curate.columns import is_string, mended, plain_type
 from curate.schema import host_of, page_id
+from curate.sources.columns import is_string, mended, plain_type
 
 Format = Literal["parquet", "arrow", "jsonl", "json", "csv", "tsv", "txt", "warc", "wet", "hub"]
 LOST = "rows of an unreadable shard"

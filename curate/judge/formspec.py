@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curate.answers import LEAST_SHARE, Heard, Said, Unreadable, log_odds, without_prior
+from curate.judge.replies import LEAST_SHARE, Heard, Said, Unreadable, log_odds, without_prior
 from curate.llm import Reply
 from curate.rubric import Rubric
 
 if TYPE_CHECKING:
-    from curate.frozen import Example, Judge
+    from curate.judge.frozen import Example, Judge
 
 Listen = Callable[["Judge", Reply, str], Heard]
 

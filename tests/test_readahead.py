@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.ahead import ahead
+from curate.sources.readahead import ahead
 
 
 def one(_: int) -> int:

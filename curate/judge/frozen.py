@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.errors import BadInput
-from curate.fence import Cut
-from curate.forms import FORMS
+from curate.judge.fencing import Cut
+from curate.judge.forms import FORMS
 from curate.rubric import Criterion, Scale, letters_of
 from curate.schema import fingerprint
 

@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from curate.answers import Heard, Said, Unreadable, answer_text, heard_first
-from curate.formspec import FormSpec, bare, heard, instruction_of, of_choice, one_of, weighted
+from curate.judge.formspec import FormSpec, bare, heard, instruction_of, of_choice, one_of, weighted
+from curate.judge.replies import Heard, Said, Unreadable, answer_text, heard_first
 from curate.llm import Reply
 
 if TYPE_CHECKING:
-    from curate.frozen import Example, Judge
+    from curate.judge.frozen import Example, Judge
 
 
 def _listed(judge: "Judge", order: str) -> dict[int, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.allocation import equally
+from curate.sampling.allocation import equally
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]

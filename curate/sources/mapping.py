@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from curate.batches import Batch, Shard
-from curate.columns import Count, blanks, strings
-from curate.rendering import rendered, variables
+from curate.sources.batches import Batch, Shard
+from curate.sources.columns import Count, blanks, strings
+from curate.sources.rendering import rendered, variables
 
 MAPPED = ("text", "url", "lang", "id", "title", "html")
 WEB_NAMES = {"text": "text", "url": "url", "lang": "lang", "title": "title"}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from curate.formspec import FormSpec, answer_features, kinds, options
-from curate.letters import LETTERS
-from curate.onetoken import ONE_TOKEN, WORD_QUESTIONS
-from curate.written import WRITTEN
+from curate.judge.formspec import FormSpec, answer_features, kinds, options
+from curate.judge.letters import LETTERS
+from curate.judge.onetoken import ONE_TOKEN, WORD_QUESTIONS
+from curate.judge.written import WRITTEN
 
 __all__ = ["FORMS", "ORDERS", "WORD_QUESTIONS", "FormSpec", "answer_features", "kinds", "options"]
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from curate.allocation import equally, proportionally
 from curate.errors import BadInput
+from curate.sampling.allocation import equally, proportionally
 
 Keys = NDArray[np.uint64]
 Indices = NDArray[np.int64]

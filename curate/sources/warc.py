@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curate.extract import Extracted, extract
-from curate.markup import decode
+from curate.extract.markup import decode
 
 if TYPE_CHECKING:
     from fastwarc.warc import WarcRecord

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from curate.errors import BadInput
-from curate.remote import is_remote, listed, open_remote, path_of, said, shown
+from curate.sources.remote import is_remote, listed, open_remote, path_of, said, shown
 
 WHOLE = 64 << 20
 """Bytes up to which a local file is known by all of its content."""

@@ -8,7 +8,7 @@ might lie (a restaurant's `menu`, a `sidebar` with prose). Whole branches that h
 import re
 from dataclasses import dataclass
 
-from curate.markup import Node
+from curate.extract.markup import Node
 
 HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 TAGS = frozenset(["nav", "button", "select", "dialog", "noscript", "input", "option", "progress", "meter"])

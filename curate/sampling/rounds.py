@@ -9,14 +9,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.candidates import Candidates, Frame, draw_from
-from curate.clusters import Embed, spread
-from curate.designs import Design, Round, Settings
-from curate.draw import Plan, Stratum
-from curate.duplicates import Ints, Mark, folded_duplicates, marks_of, near_duplicates, representatives, sets_of
 from curate.errors import BadInput, CurateError
 from curate.progress import Progress
 from curate.sampling import Settled, settle, split_of
+from curate.sampling.candidates import Candidates, Frame, draw_from
+from curate.sampling.clusters import Embed, spread
+from curate.sampling.designs import Design, Round, Settings
+from curate.sampling.draw import Plan, Stratum
+from curate.sampling.duplicates import (
+    Ints,
+    Mark,
+    folded_duplicates,
+    marks_of,
+    near_duplicates,
+    representatives,
+    sets_of,
+)
 from curate.schema import PAGES, Split
 from curate.sources import Shard, Skips, Source
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import fence
-from curate.fence import Cut, view
+from curate.judge import fencing
+from curate.judge.fencing import Cut, view
 
 CUTS: tuple[Cut, ...] = ("head", "head_tail", "head_middle_tail")
 WORDS = " ".join(f"w{i:03}" for i in range(300))
@@ -33,27 +33,27 @@ TOKENIZERS = [bytes_of_four, words_and_spaces]
 @given(TEXT, st.integers(32, 90), st.sampled_from(CUTS), st.sampled_from(TOKENIZERS))
 def test_by_tokens_a_page_is_never_longer_than_the_limit(text, limit, cut, ends):
     seen = view(text, chars=0, tokens=limit, cut=cut, ends=ends)
-    assert len(ends(fence.harmless(seen.text))) <= limit
+    assert len(ends(fencing.harmless(seen.text))) <= limit
     assert view(text, chars=0, tokens=limit, cut=cut, ends=ends) == seen, "the same each time"
-    fits = len(text) <= limit * fence.CHARS_A_TOKEN and len(ends(fence.harmless(text))) <= limit
+    fits = len(text) <= limit * fencing.CHARS_A_TOKEN and len(ends(fencing.harmless(text))) <= limit
     assert (seen.text == text and seen.shown == "all") == fits
 
 
 @given(TEXT, st.integers(0, 90), st.sampled_from(CUTS))
 def test_by_characters_a_page_is_never_longer_than_the_limit(text, limit, cut):
     seen = view(text, chars=limit, cut=cut)
-    joints = len(seen.text) - len(seen.text.replace(fence.JOINT, "").removesuffix(fence.JOINT.rstrip()))
+    joints = len(seen.text) - len(seen.text.replace(fencing.JOINT, "").removesuffix(fencing.JOINT.rstrip()))
     assert len(seen.text) - joints <= limit or "[...]" in text
     assert (seen.text == text and seen.shown == "all") == (len(text) <= limit)
 
 
 @given(TEXT, st.integers(32, 90), st.sampled_from(CUTS), st.sampled_from(TOKENIZERS))
 def test_what_is_shown_stands_in_the_page_in_this_order(text, limit, cut, ends):
-    plain, at = fence.harmless(text), 0
+    plain, at = fencing.harmless(text), 0
     shown = view(text, chars=0, tokens=limit, cut=cut, ends=ends).text
     if shown == text:
         return
-    for piece in shown.removesuffix(fence.JOINT.rstrip()).split(fence.JOINT):
+    for piece in shown.removesuffix(fencing.JOINT.rstrip()).split(fencing.JOINT):
         at = plain.find(piece, at)
         assert at >= 0
         at += len(piece)
@@ -61,7 +61,7 @@ def test_what_is_shown_stands_in_the_page_in_this_order(text, limit, cut, ends):
 
 def test_the_parts_are_equal_and_end_between_words():
     seen = view(WORDS, chars=0, tokens=66, cut="head_middle_tail", ends=words_and_spaces)
-    head, middle, tail = (part.split(" ") for part in seen.text.split(fence.JOINT))
+    head, middle, tail = (part.split(" ") for part in seen.text.split(fencing.JOINT))
     assert (head[0], tail[-1]) == ("w000", "w299")
     numbers = [int(word[1:]) for word in middle]
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "whole words, one after the other"
@@ -96,7 +96,7 @@ def test_a_page_of_ten_megabytes_costs_next_to_nothing():
     began = time.perf_counter()
     seen = view(page, chars=0, tokens=100, cut="head_middle_tail", ends=counted)
     assert time.perf_counter() - began < 3
-    assert sum(asked) < 10 * 100 * fence.CHARS_A_TOKEN
+    assert sum(asked) < 10 * 100 * fencing.CHARS_A_TOKEN
     assert len(words_and_spaces(seen.text)) <= 100
     assert seen.text.startswith("some words")
     assert seen.text.endswith("of a page")
@@ -106,12 +106,12 @@ def test_a_page_of_ten_megabytes_costs_next_to_nothing():
 def test_a_joint_makes_no_control_word(cut):
     page = "<|" + "x " * 100 + "|>"
     seen = view(page, chars=8, cut=cut)
-    inside = fence.fence(page, key="k", view=seen).split("\n", 1)[1]
-    assert not fence.CONTROL.search(inside)
+    inside = fencing.fence(page, key="k", view=seen).split("\n", 1)[1]
+    assert not fencing.CONTROL.search(inside)
 
 
 def test_the_mark_is_of_the_whole_page():
     first, other = ("same start" + end for end in ("ing", "ed"))
-    marks = [fence.fence(text, key="k", view=view(text, chars=5)).split("]")[0] for text in (first, other)]
+    marks = [fencing.fence(text, key="k", view=view(text, chars=5)).split("]")[0] for text in (first, other)]
     assert marks[0] != marks[1]
-    assert fence.fenced(first, key="k", chars=5) == fence.fence(first, key="k", view=view(first, chars=5))
+    assert fencing.fenced(first, key="k", chars=5) == fencing.fence(first, key="k", view=view(first, chars=5))

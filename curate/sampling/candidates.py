@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.columns import unified
-from curate.draw import Draw, Drawn, Indices, Plan, Stratum, blank, keys_of
 from curate.errors import BadInput, CurateError
 from curate.progress import Progress
+from curate.sampling.draw import Draw, Drawn, Indices, Plan, Stratum, blank, keys_of
+from curate.sampling.visible import Visible, used_columns
 from curate.schema import PAGES
 from curate.sources import Batch, Shard, Skips, Source, read
+from curate.sources.columns import unified
 from curate.store import Expressions
-from curate.visible import Visible, used_columns
 
 NO_TEXT = "no text"
 NOT_WHERE = "left out by where"

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.batches import Format, Shard
-from curate.columns import Count, column_of, fields_of
-from curate.files import File, open_file, opened, unpacked
-from curate.lines import csv_tables, json_list, json_tables
-from curate.remote import is_remote, said
+from curate.sources.batches import Format, Shard
+from curate.sources.columns import Count, column_of, fields_of
+from curate.sources.files import File, open_file, opened, unpacked
+from curate.sources.lines import csv_tables, json_list, json_tables
+from curate.sources.remote import is_remote, said
 
 SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
@@ -287,7 +287,7 @@ def _txt(shard: Shard, want: Want, count: Count) -> Iterator[pa.Table]:
 
 
 def _web(shard: Shard, want: Want, count: Count) -> Iterator[pa.Table]:
-    from curate.warc import records
+    from curate.sources.warc import records
 
     rows: list[dict[str, Any]] = []
     size = 0

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from curate.answers import LEAST_MASS, LEAST_SHARE, Said, Unreadable, answer_text, sigmoid, thinking_tokens
 from curate.errors import BadInput
-from curate.fence import CONTROL, Cut, View, fence, fenced, view
-from curate.forms import FORMS, ORDERS, WORD_QUESTIONS, FormSpec, answer_features, kinds, options
-from curate.frozen import Example, Judge, Layout, describe, diff, load, mismatch
+from curate.judge.fencing import CONTROL, Cut, View, fence, fenced, view
+from curate.judge.forms import FORMS, ORDERS, WORD_QUESTIONS, FormSpec, answer_features, kinds, options
+from curate.judge.frozen import Example, Judge, Layout, describe, diff, load, mismatch
+from curate.judge.replies import LEAST_MASS, LEAST_SHARE, Said, Unreadable, answer_text, sigmoid, thinking_tokens
 from curate.llm import Failure, Reply, Request
 from curate.rubric import Rubric
 from curate.schema import Judgment, Status

@@ -14,16 +14,16 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from curate.ahead import ahead
-from curate.batches import LOST, Batch, Shard, Skips
-from curate.columns import DAMAGE, is_text, unified
 from curate.errors import BadInput, CurateError, did_you_mean
-from curate.files import File, digest, find
-from curate.formats import SUFFIXES, Part, Want, data_among, format_of, parts, schema_of, shard_of
-from curate.mapping import MAPPED, batch_of, names_in, wanted
-from curate.remote import is_remote, said, shown
-from curate.rendering import variables
 from curate.schema import fingerprint
+from curate.sources.batches import LOST, Batch, Shard, Skips
+from curate.sources.columns import DAMAGE, is_text, unified
+from curate.sources.files import File, digest, find
+from curate.sources.formats import SUFFIXES, Part, Want, data_among, format_of, parts, schema_of, shard_of
+from curate.sources.mapping import MAPPED, batch_of, names_in, wanted
+from curate.sources.readahead import ahead
+from curate.sources.remote import is_remote, said, shown
+from curate.sources.rendering import variables
 
 __all__ = [
     "LOST",

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from curate.boilerplate import LINKED_TAGS, TAGS, Page, boilerplate, hidden
-from curate.codeblocks import (
+from curate.extract.boilerplate import LINKED_TAGS, TAGS, Page, boilerplate, hidden
+from curate.extract.codeblocks import (
     CODE_TAGS,
     code_table,
     fenced,
@@ -22,8 +22,8 @@ from curate.codeblocks import (
     marked,
     table_lines,
 )
-from curate.formulas import formula
-from curate.markup import Node, decode, parse
+from curate.extract.formulas import formula
+from curate.extract.markup import Node, decode, parse
 
 BLOCKS = frozenset(
     [
