@@ -15,8 +15,9 @@ from small_desk import HOSTILE, desk, opened, pages
 from starlette.testclient import TestClient
 
 from curate.errors import BadInput, CurateError
-from curate.web.app import make_app, serve
-from curate.web.desk import PipelineDesk
+from curate.rubric import Rubric
+from curate.web.app import DESK_KEYS, answer_keys, make_app, serve
+from curate.web.desk import Given, PipelineDesk
 
 TOKEN = "a-token-nobody-guesses"
 
@@ -395,3 +396,53 @@ def test_in_a_browser_a_hostile_page_is_shown_as_its_text(tmp_path: Path) -> Non
     assert "&lt;script&gt;document.title = 'owned'&lt;/script&gt;\n&lt;img src=x onerror=alert(1)&gt;" in dom
     assert "    indented = {{ 7 * 7 }}" in dom
     assert "0 of 1 pages labelled" in dom
+
+
+def _classes(names: list[str]) -> Rubric:
+    return Rubric.model_validate(
+        {
+            "name": "kinds",
+            "asks": "What is it?",
+            "scale": "choice",
+            "keep": [],
+            "classes": {name: f"about {name}" for name in names},
+            "instruction": "Say what it is.",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        (["A", "B", "C", "D", "E"], "abcde"),
+        (["tutorial", "news", "shop"], "abc"),
+        (["A", "B", "C", "D", "E", "F"], "123456"),
+        (["N", "O"], "12"),
+        (["é", "ü"], "12"),
+        ([f"kind{i}" for i in range(12)], "123456789abc"),
+        ([f"kind{i}" for i in range(26)], "123456789abcdeghijklmopqtv"),
+    ],
+)
+def test_each_class_has_a_key_of_its_own_that_does_nothing_else_on_the_desk(names: list[str], keys: str) -> None:
+    found = answer_keys(_classes(names))
+    assert list(found) == list(range(len(names)))
+    assert "".join(found.values()) == keys
+    assert not set(found.values()) & set(DESK_KEYS)
+
+
+def test_levels_are_their_own_keys(tmp_path: Path) -> None:
+    assert answer_keys(opened(tmp_path).rubric) == {0: "0", 1: "1", 2: "2"}
+
+
+def test_a_desk_of_classes_shows_their_names_and_takes_their_places(tmp_path: Path) -> None:
+    found = opened(tmp_path)
+    rubric = _classes(["tutorial", "news"])
+    at = PipelineDesk(found.model_copy(update={"rubric": rubric}))
+    page = seated(at, rater="ann").get("/").text
+    assert "tutorial: about tutorial" in page
+    assert "<dt>news</dt><dd>about news</dd>" in page
+    assert "<kbd>A</kbd>–<kbd>B</kbd>" in page
+    (one,) = at.ahead("ann")
+    at.save("ann", Given(page_id=one["page_id"], level=1, seconds=2))
+    with pytest.raises(BadInput, match="level"):
+        at.save("ann", Given(page_id=one["page_id"], level=2, seconds=2))
