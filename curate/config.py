@@ -32,6 +32,7 @@ PATHS = (
     "filter.source.path",
     "label.labels_from.path",
     "judge.local.gguf",
+    "tune.grader_rubric",
 )
 """Keys whose values are paths."""
 STAGES = ("sample", "label", "tune", "score", "distill", "filter", "report")
@@ -239,6 +240,8 @@ def open_pipeline(file: Path, overrides: Sequence[str] = (), *, route: str = "")
             f"{file}: rubric: no such file (got {pipeline.rubric!r}; looked for it beside the pipeline file)"
         )
     rubric = rubrics.load(_path(below, pipeline.rubric))
+    if grader := pipeline.tune.grader_rubric:
+        rubrics.load(_path(below, grader))
     _check_model(file, pipeline)
     try:
         own = shards(pipeline.source, below=below)

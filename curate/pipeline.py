@@ -123,7 +123,7 @@ class Work:
 
     def _grader_hash(self) -> str:
         path = self.p.tune.grader_rubric
-        return rubrics.load(self.opened.file.absolute().parent / path).hash if path is not None else ""
+        return rubrics.load(self.opened.file.absolute().parent / path).hash if path else ""
 
     def _inputs_score(self) -> dict[str, Any]:
         return {
@@ -353,7 +353,7 @@ class Work:
         settings, reflect, grade, rubric = self.p.tune, None, None, None
         if settings.reflection == "model":
             reflect = self.models.reflection().for_("reflect").complete
-        if settings.grader_rubric is not None:
+        if settings.grader_rubric:
             grade = self.models.grader().for_("grade").complete
             rubric = rubrics.load(self.opened.file.absolute().parent / settings.grader_rubric)
         given: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """What can be set of `tune`."""
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -78,8 +77,9 @@ class Settings(BaseModel):
     graders: dict[str, float] = Field(default={"human": 1.0})
     """Weights of those who grade a judgment in the search: `human` (people's labels), `rubric` (a model, by
     grader_rubric)."""
-    grader_rubric: Path | None = None
-    """Rubric file by which the grader `rubric` grades a judge's answer."""
+    grader_rubric: str = ""
+    """Rubric file by which the grader `rubric` (judge.reflection_model) grades a judge's answer, relative to the
+    pipeline file."""
     finalists: int = Field(2, ge=1)
     """Best candidates of the search that are compared on val with the form alone and the untuned judge."""
     fit_answers: bool = True
@@ -119,7 +119,7 @@ class Settings(BaseModel):
     def _consistent(self) -> Self:
         if self.budget and "max_metric_calls" in self.model_fields_set:
             raise ValueError("budget: give budget or max_metric_calls, not both")
-        if self.graders.get("rubric", 0) > 0 and self.grader_rubric is None:
+        if self.graders.get("rubric", 0) > 0 and not self.grader_rubric:
             raise ValueError("grader_rubric: is missing; graders.rubric needs the file it grades by")
         return self
 
