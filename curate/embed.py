@@ -100,9 +100,13 @@ class Embedder:
 
         What static embeddings are made from. Raises BadInput for a model whose tokenizer is not of the fast kind.
         """
-        tokenizer = getattr(self._loaded.tokenizer, "backend_tokenizer", None)
-        if tokenizer is None:
+        from tokenizers import Tokenizer
+
+        backend = getattr(self._loaded.tokenizer, "backend_tokenizer", None)
+        if backend is None:
             raise BadInput(f"embedder: {self.model} has no fast tokenizer, so no static embedding can be made from it")
+        tokenizer = Tokenizer.from_str(backend.to_str())
+        tokenizer.no_padding()
         around = tokenizer.encode("")  # the marks that the model puts around every text
         half = (len(around.ids) + 1) // 2
         ids = np.arange(tokenizer.get_vocab_size())

@@ -82,7 +82,7 @@ def weighted(counts: Any, idf: Numbers) -> Any:
     """Counts as TF-IDF rows of length 1: 1 + the logarithm of the count, times `idf` (Salton and Buckley 1988)."""
     from scipy.sparse import csr_matrix
 
-    values = np.asarray((1 + np.log(counts.data)) * idf[counts.indices], dtype=np.float32)
+    values: Any = np.asarray((1 + np.log(counts.data)) * idf[counts.indices], dtype=np.float32)
     edges = np.append(0.0, np.cumsum(values.astype(np.float64) ** 2))
     lengths = np.sqrt(np.maximum(edges[counts.indptr[1:]] - edges[counts.indptr[:-1]], 1e-12))
     values = values / np.repeat(lengths, np.diff(counts.indptr)).astype(np.float32)

@@ -105,6 +105,8 @@ class _Taught:
     judged: np.ndarray
     levels: np.ndarray
     keep: np.ndarray
+    drawn: np.ndarray
+    """Whether the page stands for others: not those that a later round drew for being hard to tell."""
     features: Features
     static: StaticVectors | None
 
@@ -143,7 +145,7 @@ def run(
         ngram_bits=settings.ngram_bits,
     )
     held = classifier.out_of_fold(taught.features, targets, taught.groups, folds=settings.folds, sample_weight=weights)
-    known = ~np.isnan(taught.keep)
+    known = ~np.isnan(taught.keep) & taught.drawn
     keep = taught.keep[known] > 0.5
     classifier.fit(taught.features, targets, weights, taught.groups).calibrate(held[known], keep)
     classifier.provenance = {
@@ -211,6 +213,7 @@ def _taught(
         judged=np.array([_worth(rubric, judgments[name]) if name in judged else np.nan for name in ids]),
         levels=levels,
         keep=np.where(np.isnan(levels), np.nan, rubric.worth(np.nan_to_num(levels).tolist())),
+        drawn=np.array([p.get("how") != "informative" for p in chosen]),
         features=made,
         static=static,
     )
@@ -264,7 +267,7 @@ def _tried(settings: Settings, taught: _Taught, targets: np.ndarray, weights: np
         taught.features,
         targets,
         taught.groups,
-        truth=taught.keep,
+        truth=np.where(taught.drawn, taught.keep, np.nan),
         sample_weight=weights,
         cs=settings.c,
         feature_sets=settings.features,
