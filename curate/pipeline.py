@@ -197,13 +197,10 @@ class Work:
         pages = [p for p in self._in_order(*splits) if p["page_id"] in truth]
         means = [self.rubric.consensus([row["level"] for row in truth[p["page_id"]]]) for p in pages]
         return [
-            Labelled(
-                page_id=page["page_id"],
-                text=page["text"],
-                split=page["split"],
-                group=page["group_id"],
-                truth=mean,
-                keep=bool(keep),
+            _as_labelled(
+                page,
+                mean,
+                bool(keep),
                 said=tuple((row["rater"], row["level"], row["note"]) for row in truth[page["page_id"]]),
                 criteria=_mean_criteria(truth[page["page_id"]]),
             )
@@ -397,13 +394,10 @@ class Work:
             raise BadInput(f"tune.labels: judge {teacher.id} has judged no page of train and val in this workspace")
         truth = [float(said[p["page_id"]]["level" if self.rubric.scale == "choice" else "expected"]) for p in pages]
         return [
-            Labelled(
-                page_id=page["page_id"],
-                text=page["text"],
-                split=page["split"],
-                group=page["group_id"],
-                truth=level,
-                keep=bool(keep),
+            _as_labelled(
+                page,
+                level,
+                bool(keep),
                 said=((f"judge:{teacher.id[:8]}", level, said[page["page_id"]]["reason"] or ""),),
                 criteria=json.loads(said[page["page_id"]]["criteria"] or "{}"),
             )
@@ -413,15 +407,7 @@ class Work:
     def _unlabelled(self, count: int, known: set[str]) -> list[Labelled]:
         pages = [p for p in self._in_order("train", "val") if p["page_id"] not in known and not p["duplicate_of"]]
         return [
-            Labelled(
-                page_id=page["page_id"],
-                text=page["text"],
-                split=page["split"],
-                group=page["group_id"],
-                truth=math.nan,
-                keep=False,
-                said=(),
-            )
+            _as_labelled(page, math.nan, False)
             for page in sorted(pages, key=lambda p: unit_hash("unlabelled", p["page_id"]))[:count]
         ]
 
@@ -516,6 +502,12 @@ class Work:
             name=name,
             progress=self.progress,
         )
+
+
+def _as_labelled(page: Mapping[str, Any], truth: float, keep: bool, **more: Any) -> Labelled:
+    """A page as tuning sees it; `more` are what was said of it and its criteria."""
+    where = {"page_id": page["page_id"], "text": page["text"], "split": page["split"], "group": page["group_id"]}
+    return Labelled(**where, truth=truth, keep=keep, **{"said": (), **more})
 
 
 def _mean_criteria(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
