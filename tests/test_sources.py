@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from curate.errors import BadInput, CurateError
 from curate.schema import page_id
-from curate.sources import Batch, Shard, Skips, Source, columns_of, read, read_all, shards, source_fingerprint, unified
+from curate.sources import Batch, Shard, Skips, Source, columns_of, read, shards, source_fingerprint, unified
 
 WRITERS = {
     "a.jsonl": lambda data: data,
@@ -578,21 +578,3 @@ def test_leaving_a_shard_early_leaves_no_thread_behind(tmp_path: Path) -> None:
     while any(thread.name == "read-ahead" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_all_shards_are_read_in_order_and_what_was_met_is_counted_once(tmp_path: Path) -> None:
-    for name in "abc":
-        lines = "".join(json.dumps({"text": f"{name}{i}"}) + "\n" for i in range(50))
-        (tmp_path / f"{name}.jsonl").write_bytes(lines.encode() + b'{"text": "\xff"}\n')
-    source = Source(path="*.jsonl")
-    found, skips = shards(source, below=tmp_path), Skips()
-    texts = [text for batch in read_all(source, found, skips=skips) for text in batch.texts()]
-    assert [text for text in texts if text != "\ufffd"] == [f"{name}{i}" for name in "abc" for i in range(50)]
-    assert sum(skips.counts.values()) == 3
-    (tmp_path / "b.jsonl").write_bytes(b"no json\n")
-    with pytest.raises(CurateError, match=r"b\.jsonl"):
-        list(read_all(source, found, skips=Skips()))
-    lenient, skips = Source(path="*.jsonl", on_error="skip"), Skips()
-    rest = [text for batch in read_all(lenient, found, skips=skips) for text in batch.texts()]
-    assert len(rest) == 102
-    assert list(skips.shards) == ["b.jsonl"]

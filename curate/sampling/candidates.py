@@ -15,7 +15,7 @@ from curate.progress import Progress
 from curate.sampling.draw import Draw, Drawn, Indices, Plan, Stratum, blank, keys_of
 from curate.sampling.visible import Visible, used_columns
 from curate.schema import PAGES
-from curate.sources import Batch, Shard, Skips, Source, read, read_all
+from curate.sources import Batch, Shard, Skips, Source, read
 from curate.sources.columns import unified
 from curate.store import Expressions
 
@@ -141,9 +141,10 @@ def draw_from(
     walk = _Walk(Draw(plan, exclude=known), seed, expressions, bins, skips, source)
     total = sum(s.rows or 0 for s in shards) if all(s.rows is not None for s in shards) else None
     with progress.task("sample: reading pages", total) as task:
-        for batch in read_all(source, shards, skips=skips):
-            walk.offer(batch)
-            task.advance(len(batch))
+        for shard in shards:
+            for batch in read(source, shard, skips=skips):
+                walk.offer(batch)
+                task.advance(len(batch))
     drawn = walk.draw.finish()
     skips.add(UNASKED, walk.draw.unasked)
     if not drawn.rows:

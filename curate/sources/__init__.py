@@ -35,7 +35,6 @@ __all__ = [
     "columns_of",
     "no_column",
     "read",
-    "read_all",
     "schema",
     "shards",
     "source_fingerprint",
@@ -161,20 +160,6 @@ def read(
                 f"{shown(shard.path)}: {why}; repair or leave out the file, or set source.on_error=skip"
             ) from error
         skips.leave_out(shard, first, why)
-
-
-def read_all(source: Source, found: Sequence[Shard], *, skips: Skips) -> Iterator[Batch]:
-    """The batches of all shards, in order: while one is read to its end the next is begun. `skips` is complete at the end.
-
-    Raises as `read` does.
-    """
-    met = [Skips() for _ in found]
-    streams = [partial(read, source, shard, skips=own) for shard, own in zip(found, met, strict=True)]
-    yield from ahead(streams, size=lambda batch: int(batch.table.nbytes), limit=AHEAD_BYTES, threads=2)
-    for own in met:
-        for reason, amount in own.counts.items():
-            skips.add(reason, amount)
-        skips.shards |= own.shards
 
 
 _Read = tuple[Batch | None, dict[str, int]]
