@@ -45,6 +45,7 @@ LABELS = pa.schema(
         ("seconds", pa.float64()),
         ("shown", pa.string()),
         ("assisted", pa.bool_()),
+        ("role", pa.string()),
         ("rubric_hash", pa.string()),
     ]
 )

@@ -84,7 +84,19 @@ def test_help_names_every_command_in_the_order_of_the_work(capsys: pytest.Captur
     code, out, _ = run(capsys, "--help")
     assert code == 0
     listed = [line.split()[0] for line in out.split("Commands:")[1].splitlines() if line.strip()]
-    assert listed == ["new", "settings", "run", "status", *cli.STAGES, "judge", "pages", "sql"]
+    assert listed == [
+        "new",
+        "settings",
+        "run",
+        "status",
+        *cli.STAGES,
+        "labels",
+        "judge",
+        "classifier",
+        "pages",
+        "read",
+        "sql",
+    ]
 
 
 def test_a_dry_run_says_calls_and_cost_and_writes_nothing(

@@ -12,7 +12,12 @@ import click
 
 from curate import __version__
 from curate.cli.arguments import pipeline_argument
+from curate.cli.classifier import classifier
 from curate.cli.judge import judge
+from curate.cli.label import label
+from curate.cli.labels import labels
+from curate.cli.read import read
+from curate.cli.showing import show_line
 from curate.errors import BadInput, CurateError, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ class Commands(click.Group):
     """Commands in the order of the work, with the nearest name for a wrong one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        order = ["new", "settings", "run", "status", *STAGES, "judge", "pages", "sql"]
+        order = ["new", "settings", "run", "status", *STAGES, "labels", "judge", "classifier", "pages", "read", "sql"]
         return [name for name in order if name in self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -85,7 +90,7 @@ def _run(opened: "Opened", *, until: str, first: str = "") -> bool:
     from curate.progress import for_terminal
 
     progress = for_terminal()
-    result = pipelines.run(opened, progress=progress, until=until, first=first, on_line=_show_line)
+    result = pipelines.run(opened, progress=progress, until=until, first=first, on_line=show_line)
     if result.missing_labels:
         click.echo(f"\nStopped before tune: {pipelines.next_step(opened, result.missing_labels)}")
         return False
@@ -114,7 +119,7 @@ def status(pipeline: Path, overrides: tuple[str, ...], route: str, as_json: bool
         _show_route(opened)
         click.echo(f"{opened.pipeline.name}: workspace {opened.workspace}")
         for line in lines:
-            _show_line(line)
+            show_line(line)
         _show_labels(opened)
 
 
@@ -270,59 +275,6 @@ def tune(pipeline: Path, overrides: tuple[str, ...], route: str, again: bool, ex
     click.echo(plain(explained(report["explained"])))
 
 
-@cli.command()
-@pipeline_argument
-@click.option("--rater", default="", help="Your name, as it is stored with your labels.")
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen on; others than loopback need the link with its token.",
-)
-@click.option("--port", default=0, help="Port; 0 takes a free one.")
-@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-@click.option("--count", is_flag=True, help="Only take over label files and count.")
-def label(
-    pipeline: Path,
-    overrides: tuple[str, ...],
-    route: str,
-    rater: str,
-    host: str,
-    port: int,
-    no_browser: bool,
-    count: bool,
-) -> None:
-    """Open the labelling page in the browser. Labels are stored one by one as they are given."""
-    from curate import pipeline as pipelines
-    from curate.config import open_pipeline
-    from curate.progress import for_terminal
-
-    opened = open_pipeline(pipeline, overrides, route=route)
-    result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=_show_line)
-    if not count:
-        from curate.web.app import serve
-        from curate.web.desk import PipelineDesk
-
-        desk = PipelineDesk(opened)
-        serve(
-            desk,
-            host=host,
-            port=port,
-            rater=rater,
-            open_browser=not no_browser,
-            on_ready=lambda url: click.echo(f"label here: {url} (Ctrl-C ends)"),
-        )
-        result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=_show_line)
-    from curate.stages import label as stage
-
-    found = stage.Report(**result.records["label"]["report"])
-    click.echo(
-        pipelines.next_step(opened, found)
-        if not found.enough
-        else f"enough labels: `curate run {pipeline}` goes on with tune"
-    )
-
-
 def _run_only(stage: str, pipeline: Path, overrides: tuple[str, ...], route: str, again: bool) -> None:
     """One stage, whose earlier stages must be fresh."""
     from curate import pipeline as pipelines
@@ -358,7 +310,11 @@ for _stage, _words in {
     cli.add_command(_stage_command(_stage, _words))
 
 
+cli.add_command(label)
+cli.add_command(labels)
 cli.add_command(judge)
+cli.add_command(read)
+cli.add_command(classifier)
 
 
 def _known_stage(option: str, stage: str) -> None:
@@ -366,20 +322,12 @@ def _known_stage(option: str, stage: str) -> None:
         raise BadInput(f"{option}: no stage {stage!r}{did_you_mean(stage, STAGES)}")
 
 
-def _show_line(line: "Line") -> None:
-    from curate.progress import duration
-
-    state = f"{line.state} in {duration(line.seconds)}" if line.state == "done" else line.state
-    spent = f", ${line.usd:,.4f}" if line.state == "done" and line.usd else ""
-    click.echo(f"{line.stage:8} {state}{spent}{': ' if line.words else ''}{line.words}")
-
-
 def _show_plan(opened: "Opened", until: str, first: str) -> None:
     from curate import pipeline as pipelines
 
     lines = pipelines.plan(opened, until=until, first=first)
     for line in lines:
-        _show_line(line)
+        show_line(line)
     calls = sum(line.calls for line in lines)
     usd = None if any(line.usd is None and line.calls for line in lines) else sum(line.usd or 0 for line in lines)
     if calls:

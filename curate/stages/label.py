@@ -1,20 +1,26 @@
 """label: take over labels that exist, count what people have given, and say what is missing."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from curate.errors import BadInput, did_you_mean
+from curate.errors import BadInput
+from curate.labels.parsing import absent, allowed_levels, criteria_of, level_of, mapped_level, said, time_of
+from curate.labels.truth import How, by_page, counts, truth_of
+from curate.labels.words import current, label_row, labels_fingerprint
 from curate.progress import Progress
 from curate.rubric import Rubric
-from curate.schema import fingerprint, page_id
+from curate.schema import page_id
 from curate.sources import Batch, Shard, Source, read
 from curate.store import Store
+
+__all__ = [
+    "LabelFile", "Report", "Settings", "allowed_levels", "current", "label_row", "labels_fingerprint", "level_of", "run",
+]  # fmt: skip
 
 COLUMNS = ("level", "rater", "note", "criteria", "at")
 MATCHED = ("text", "url", "id")
@@ -54,7 +60,7 @@ class LabelFile(BaseModel):
             raise ValueError(
                 "map: quote yes, no, true and false, which YAML reads as booleans, as in {'yes': 1, 'no': 0}"
             )
-        return {_said(value): level for value, level in given.items()}
+        return {said(value): level for value, level in given.items()}
 
 
 class Settings(BaseModel):
@@ -66,8 +72,17 @@ class Settings(BaseModel):
     """Labelled pages without which tuning does not begin."""
     needed_a_class: int = Field(3, gt=0)
     """Pages worth keeping, and pages not, that train, val and test must each have; of a quiz, pages of two classes."""
+    overlap: float = Field(0.3, ge=0, le=1)
+    """Share of train and val pages that want two raters: how well people agree is measured on them. It holds nobody up."""
+    raters_test: int = Field(2, ge=1)
+    """Raters that each page of the sealed test wants."""
     duplicates: bool = False
     """Whether people label near-duplicates of a page too, not only one page of each set of near-duplicates."""
+    worthwhile_gain: float = Field(0.01, gt=0, lt=1)
+    """AUC that as many labels again must bring for `curate labels curve` to say: label on."""
+    consensus: How = "mean"
+    """What several raters of a page say together: the `mean` of their levels, the `median`, or the `majority`; classes are
+    always by majority. A word of adjudication settles the page."""
     labels_from: LabelFile | None = None
     """A file of labels to take over before counting."""
 
@@ -117,37 +132,6 @@ def run(
     return _count(settings, rubric, current(store.rows("labels")), drawn, imported, unmatched)
 
 
-def current(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each rater's last word on each page; a page that the rater took back, skipped or flagged has none."""
-    last: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for row in sorted(rows, key=lambda r: (str(r["at"]), str(r["label_id"]))):
-        last[row["page_id"], row["rater"]] = row
-    return [dict(row) for row in last.values() if row["level"] is not None]
-
-
-def label_row(rubric: Rubric, page_id: str, rater: str, **given: Any) -> dict[str, Any]:
-    """A row of the `labels` table, named by its content."""
-    criteria = given.get("criteria") or {}
-    row = {
-        "page_id": page_id,
-        "rater": rater,
-        "level": given.get("level"),
-        "criteria": json.dumps(criteria, sort_keys=True) if criteria else None,
-        "note": given.get("note") or "",
-        "flag": given.get("flag") or "",
-        "at": given.get("at") or "",
-        "seconds": given.get("seconds"),
-        "shown": given.get("shown") or "",
-        "assisted": bool(given.get("assisted")),
-    }
-    return {"label_id": fingerprint(row), **row, "rubric_hash": rubric.hash}
-
-
-def labels_fingerprint(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The name of a set of labels: its label ids."""
-    return fingerprint(sorted(str(row["label_id"]) for row in rows))
-
-
 def _take_over(
     store: Store,
     wanted: LabelFile,
@@ -163,7 +147,7 @@ def _take_over(
         for shard in shards:
             for batch in read(source, shard, columns=[*_names(wanted).values(), *MATCHED]):
                 for i, values in enumerate(_values(wanted, batch)):
-                    if _absent(values["level"]):
+                    if absent(values["level"]):
                         continue
                     seen += 1
                     page = known.get(_match_key(wanted, batch, i))
@@ -197,11 +181,6 @@ def _known(store: Store, wanted: LabelFile, pages: str) -> dict[str, str]:
     return {row["key"]: row["page_id"] for row in rows}
 
 
-def _absent(value: Any) -> bool:
-    """Whether a row has no label: null, NaN (a null that went through pandas) or blank."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
-
-
 def _values(wanted: LabelFile, batch: Batch) -> list[dict[str, Any]]:
     columns = {
         key: batch.table.column(name).to_pylist() if name in batch.table.column_names else [None] * len(batch)
@@ -225,83 +204,27 @@ def _row(wanted: LabelFile, rubric: Rubric, page: str, values: Mapping[str, Any]
     return label_row(
         rubric,
         page,
-        wanted.rater_name if _absent(values["rater"]) else _said(values["rater"]),
+        wanted.rater_name if absent(values["rater"]) else said(values["rater"]),
         level=_level(wanted, rubric, values["level"], shard),
         criteria=_criteria(wanted, rubric, values["criteria"], shard),
-        note="" if _absent(values["note"]) else str(values["note"]),
-        at=_time(values["at"]),
+        note="" if absent(values["note"]) else str(values["note"]),
+        at=time_of(values["at"]),
     )
 
 
 def _level(wanted: LabelFile, rubric: Rubric, value: Any, shard: Shard) -> int:
-    level = level_of(rubric, wanted.map.get(_said(value)) if wanted.map else value)
-    if level is None:
-        allowed = ", ".join(wanted.map) if wanted.map else allowed_levels(rubric)
-        raise BadInput(
-            f"label.labels_from: {shard.path}: column {wanted.level}: {value!r} is no level (allowed: {allowed}); see label.labels_from.map"
-        )
-    return level
-
-
-def allowed_levels(rubric: Rubric) -> str:
-    """The levels or classes that a label may name."""
-    return ", ".join(rubric.names.values()) if rubric.scale == "choice" else f"0..{rubric.top}"
-
-
-def level_of(rubric: Rubric, value: Any) -> int | None:
-    """The level that a value says: a level, or on a `choice` scale the name of a class; None where it says none."""
-    if rubric.scale == "choice":
-        level = next((level for level, name in rubric.names.items() if name == _said(value)), None)
-    else:
-        level = _whole(value)
-    return level if level in rubric.levels else None
+    try:
+        return mapped_level(rubric, value, wanted.map)
+    except ValueError as error:
+        where = f"label.labels_from: {shard.path}: column {wanted.level}"
+        raise BadInput(f"{where}: {error}; see label.labels_from.map") from error
 
 
 def _criteria(wanted: LabelFile, rubric: Rubric, value: Any, shard: Shard) -> dict[str, int]:
-    """Criterion to level, given as an object or as its JSON; a criterion without a value is left out."""
-    where = f"label.labels_from: {shard.path}: column {wanted.criteria}"
     try:
-        given = {} if _absent(value) else json.loads(value) if isinstance(value, str) else value
+        return criteria_of(rubric, value)
     except ValueError as error:
-        raise BadInput(f"{where}: {value[:80]!r} is not JSON ({error})") from error
-    if not isinstance(given, dict):
-        raise BadInput(f"{where}: must hold objects of criterion to level (got {str(given)[:80]!r})")
-    found: dict[str, int] = {}
-    for name, said in given.items():
-        if _absent(said):
-            continue
-        if name not in rubric.criteria:
-            raise BadInput(f"{where}: the rubric has no criterion {name!r}{did_you_mean(name, rubric.criteria)}")
-        levels, level = rubric.criteria[name].levels, _whole(said)
-        if level is None or level not in levels:
-            raise BadInput(f"{where}: {name}: {said!r} is no level (allowed: 0..{max(levels)})")
-        found[name] = level
-    return found
-
-
-def _said(value: Any) -> str:
-    """A value as it is written in `map`: 1 also where the column is of floats, `true` for a boolean."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _whole(value: Any) -> int | None:
-    """The whole number that a value is or says, else None."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() else None
-
-
-def _time(value: Any) -> str:
-    """A time in UTC, ISO 8601, where the value is one, else empty."""
-    try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        return ""
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+        raise BadInput(f"label.labels_from: {shard.path}: column {wanted.criteria}: {error}") from error
 
 
 def _count(
@@ -313,11 +236,9 @@ def _count(
     unmatched: int,
 ) -> Report:
     split = {row["page_id"]: row["split"] for row in drawn}
-    labels = [row for row in labels if row["page_id"] in split]
-    given: dict[str, list[int]] = {}
-    for row in labels:
-        given.setdefault(row["page_id"], []).append(row["level"])
-    sides = _sides(rubric, given)
+    labels = [row for row in labels if row["page_id"] in split and counts(row, split[row["page_id"]])]
+    given = by_page(labels)
+    sides = _sides(rubric, truth_of(labels, rubric, how=settings.consensus, splits=split))
     splits = {
         name: {side: sum(1 for page in pages if split[page] == name) for side, pages in sides.items()}
         for name in ("train", "val", "test")
@@ -337,9 +258,8 @@ def _count(
     )
 
 
-def _sides(rubric: Rubric, given: Mapping[str, list[int]]) -> dict[str, list[str]]:
+def _sides(rubric: Rubric, truth: Mapping[str, float]) -> dict[str, list[str]]:
     """Pages to keep and to drop; of a quiz, where nothing is to be kept, pages by class."""
-    truth = {page: rubric.consensus(levels) for page, levels in given.items()}
     if not rubric.kept:
         return {name: [p for p, level in truth.items() if level == place] for place, name in rubric.names.items()}
     worth = dict(zip(truth, rubric.worth(list(truth.values())).tolist(), strict=True))

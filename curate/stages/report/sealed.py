@@ -10,6 +10,8 @@ from curate import agreement, metrics
 from curate.classifier import LexicalBaseline, PageClassifier, calibration_of, f1_threshold, folds_of, threshold_for
 from curate.embed import Embedder, EmbeddingCache
 from curate.intervals import Estimate, paired_difference
+from curate.labels.truth import How, counts, truth_of
+from curate.labels.words import by_people
 from curate.rubric import Rubric
 from curate.store import Store
 
@@ -43,19 +45,17 @@ class Answers:
     keep: np.ndarray | None
 
 
-def labelled(pages: Sequence[Row], labels: Sequence[Row], rubric: Rubric, splits: tuple[str, ...]) -> Labelled:
-    """The labelled pages of these splits, in a fixed order."""
-    said: dict[str, list[int]] = {}
-    for row in labels:
-        said.setdefault(row["page_id"], []).append(row["level"])
-    chosen = sorted(
-        (p for p in pages if p["split"] in splits and p["page_id"] in said), key=lambda p: str(p["page_id"])
-    )
-    truth = np.array([rubric.consensus(said[p["page_id"]]) for p in chosen])
-    names = {p["page_id"] for p in chosen}
+def labelled(
+    pages: Sequence[Row], labels: Sequence[Row], rubric: Rubric, splits: tuple[str, ...], *, how: How = "mean"
+) -> Labelled:
+    """The labelled pages of these splits, in a fixed order. Their labels are those of raters, each for themselves."""
+    split = {p["page_id"]: p["split"] for p in pages if p["split"] in splits}
+    found = truth_of(labels, rubric, how=how, splits=split)
+    chosen = sorted((p for p in pages if p["page_id"] in found), key=lambda p: str(p["page_id"]))
+    truth = np.array([found[p["page_id"]] for p in chosen])
     return Labelled(
         pages=chosen,
-        labels=[row for row in labels if row["page_id"] in names],
+        labels=[row for row in by_people(labels) if row["page_id"] in found and counts(row, split[row["page_id"]])],
         truth=truth,
         keep=rubric.worth(truth.tolist()),
         groups=np.array([p["group_id"] for p in chosen]),
