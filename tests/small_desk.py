@@ -7,6 +7,9 @@ from typing import Any
 from curate import pipeline
 from curate.config import Opened, open_pipeline
 from curate.progress import Quiet
+from curate.schema import Judgment
+from curate.store import Store
+from curate.web.assist import Assist
 from curate.web.desk import Given, PipelineDesk
 
 RUBRIC = """---
@@ -27,8 +30,9 @@ workspace: work
 source: {path: pages.jsonl, text: text, url: url, lang: lang}
 judge: {model: openai/never-asked}
 sample: {pages: null}
-label: {needed: NEEDED, needed_a_class: 1}
+label: {needed: NEEDED, needed_a_class: 1MORE}
 """
+TUNED, REASON = "tuned0judge00000", "the reason that the judge gave"
 HOSTILE = "<script>document.title = 'owned'</script>\n<img src=x onerror=alert(1)>\n    indented = {{ 7 * 7 }}\n</div>"
 
 
@@ -45,10 +49,12 @@ def pages(n: int = 12) -> list[dict[str, Any]]:
     ]
 
 
-def opened(folder: Path, *, rows: list[dict[str, Any]] | None = None, needed: int = 4) -> Opened:
-    """The pipeline with its pages drawn; no model is started."""
+def opened(folder: Path, *, rows: list[dict[str, Any]] | None = None, needed: int = 4, **more: Any) -> Opened:
+    """The pipeline with its pages drawn, and `more` settings of `label`; no model is started."""
     (folder / "useful.md").write_text(RUBRIC)
-    (folder / "p.yaml").write_text(PIPELINE.replace("NEEDED", str(needed)))
+    (folder / "p.yaml").write_text(
+        PIPELINE.replace("NEEDED", str(needed)).replace("MORE", "".join(f", {k}: {v}" for k, v in more.items()))
+    )
     (folder / "pages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows or pages()))
     found = open_pipeline(folder / "p.yaml")
     pipeline.run(found, progress=Quiet(), until="label", on_line=lambda line: None)
@@ -58,6 +64,17 @@ def opened(folder: Path, *, rows: list[dict[str, Any]] | None = None, needed: in
 def desk(folder: Path, **given: Any) -> PipelineDesk:
     """The desk on it."""
     return PipelineDesk(opened(folder, **given))
+
+
+def judged_desk(folder: Path, *, assist: Assist = "", **given: Any) -> PipelineDesk:
+    """The desk, where a tuned judge said 2 of every page."""
+    found = opened(folder, **given)
+    store = Store(found.workspace)
+    pages = [row["page_id"] for row in store.rows("pages")]
+    said = {"level": 2, "score": 2.0, "expected": 1.9, "probabilities": [0.0, 0.1, 0.9], "reason": REASON}
+    store.append("judgments", [Judgment(page, TUNED, "ok", **said).row() for page in pages])
+    store.write_record("tune", "tuned", {"fingerprint": "tuned", "report": {"tuned_id": TUNED}})
+    return PipelineDesk(found, assist=assist)
 
 
 def level(page: dict[str, Any], said: int, **given: Any) -> Given:

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_desk import HOSTILE, desk, opened, pages
+from small_desk import HOSTILE, REASON, desk, judged_desk, opened, pages
 from starlette.testclient import TestClient
 
 from curate.errors import BadInput, CurateError
 from curate.rubric import Rubric
 from curate.web.app import DESK_KEYS, answer_keys, make_app, serve
 from curate.web.desk import Given, PipelineDesk
+from curate.web.gate import Password
 
 TOKEN = "a-token-nobody-guesses"
 
@@ -49,7 +51,7 @@ def word(page: Mapping[str, Any], rater: str = "anna", **given: Any) -> dict[str
 def test_without_the_token_everything_is_refused(tmp_path: Path, path: str) -> None:
     answer = visitor(desk(tmp_path)).get(path)
     assert answer.status_code == 403
-    assert "open the link that `curate label` printed" in answer.text
+    assert "open the link that was printed at the start" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/api/labels", "/api/undo", "/api/rater"])
@@ -330,7 +332,7 @@ def test_a_port_that_does_not_exist_is_bad_input(tmp_path: Path, port: int) -> N
 @pytest.mark.parametrize("host", ["no host", "203.0.113.7"])
 def test_an_address_that_is_not_this_computers_is_one_line_and_exit_code_2(tmp_path: Path, host: str) -> None:
     opened(tmp_path)
-    with labelling(tmp_path, "--host", host) as process:
+    with labelling(tmp_path, "--host", host, "--password", "a word") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert [line for line in err.splitlines() if line.startswith("curate: ")] == err.splitlines()[-1:]
@@ -446,3 +448,117 @@ def test_a_desk_of_classes_shows_their_names_and_takes_their_places(tmp_path: Pa
     at.save("ann", Given(page_id=one["page_id"], level=1, seconds=2))
     with pytest.raises(BadInput, match="level"):
         at.save("ann", Given(page_id=one["page_id"], level=2, seconds=2))
+
+
+PASSWORD = "a word that was agreed on"
+
+
+def guarded(at: PipelineDesk) -> TestClient:
+    """A browser of the network that has opened the link."""
+    client = visitor(at, hosts=(), password=Password(PASSWORD))
+    assert client.get(f"/?token={TOKEN}").headers["location"] == "/login"
+    return client
+
+
+def test_on_a_network_the_link_alone_opens_nothing(tmp_path: Path) -> None:
+    at = desk(tmp_path)
+    client = guarded(at)
+    assert "This desk needs a password" in client.get("/login").text
+    assert client.get("/api/pages", params={"rater": "anna"}).status_code == 403
+    assert client.post("/api/labels", json=word(at.ahead("anna")[0])).status_code == 403
+    assert at.store.parts("labels") == []
+    assert visitor(at, hosts=(), password=Password(PASSWORD)).get("/login").status_code == 403, "nor a password alone"
+
+
+def test_who_gives_the_password_sits_down(tmp_path: Path) -> None:
+    client = guarded(desk(tmp_path))
+    answer = client.post("/api/login", json={"password": PASSWORD})
+    assert answer.status_code == 200
+    (cookie,) = answer.headers.get_list("set-cookie")
+    assert PASSWORD not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert ahead(client)
+    assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("given", ["wrong", "", None, 7, ["a"], PASSWORD + "\n"])
+def test_a_wrong_password_is_none(tmp_path: Path, given: object) -> None:
+    client = guarded(desk(tmp_path))
+    assert client.post("/api/login", json={"password": given}).status_code == 401
+    assert client.get("/api/pages", params={"rater": "anna"}).status_code == 403
+
+
+def test_after_five_wrong_passwords_an_address_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, clock = guarded(desk(tmp_path)), [1000.0]
+    monkeypatch.setattr("curate.web.gate.time.monotonic", lambda: clock[0])
+    tries = [client.post("/api/login", json={"password": "wrong"}).status_code for _ in range(6)]
+    assert tries == [401] * 5 + [429]
+    assert client.post("/api/login", json={"password": PASSWORD}).status_code == 429, "also with the right one"
+    clock[0] += 61
+    assert client.post("/api/login", json={"password": PASSWORD}).status_code == 200
+
+
+def test_an_address_that_others_can_reach_needs_a_password(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--host 0.0.0.0: others can reach .* --password"):
+        serve(desk(tmp_path), host="0.0.0.0", open_browser=False, on_ready=lambda url: pytest.fail("was served"))
+
+
+def test_an_ordinary_desk_never_says_what_a_judge_or_another_rater_said(tmp_path: Path) -> None:
+    at = judged_desk(tmp_path)
+    client = seated(at)
+    others = at.ahead("ben", count=3)
+    for page in others:
+        at.save("ben", Given(page_id=page["page_id"], level=2, note="the note of ben", seconds=1))
+    answers = [client.get(path).text for path in ("/", "/name", "/api/pages?rater=anna&count=5")]
+    (page,) = ahead(client)
+    saved = client.post("/api/labels", json=word(page))
+    undone = client.post("/api/undo", json={"rater": "anna", "label_id": saved.json()["saved"]})
+    for text in [*answers, saved.text, undone.text]:
+        assert REASON not in text
+        assert "the note of ben" not in text
+        assert "judge_id" not in text
+    assert "judge" not in saved.json()
+    for path in ("/adjudicate", "/api/disputes?rater=anna", "/pages", "/agreement"):
+        assert client.get(path).status_code == 404
+    assert client.post("/api/rulings", json=word(page)).status_code == 404
+
+
+def test_after_a_first_choice_the_judge_is_shown_and_a_change_is_marked(tmp_path: Path) -> None:
+    at = judged_desk(tmp_path, assist="after")
+    client = seated(at)
+    for page in ahead(client, count=5):
+        answer = client.post("/api/labels", json=word(page)).json()
+        sealed = at._pages[page["page_id"]]["split"] == "test"
+        assert ("judge" in answer) is not sealed
+        changed = client.post("/api/labels", json=word(page, level=2, after_judge=True))
+        assert changed.status_code == (400 if sealed else 201)
+        if not sealed:
+            assert answer["judge"]["reason"] == REASON
+            assert "judge" not in changed.json(), "it is shown once"
+    rows = at.store.rows("labels")
+    assert {row["assisted"] for row in rows if row["level"] == 1} == {False}, "first choices were free, and stay"
+    assert {row["assisted"] for row in rows if row["level"] == 2} == {True}
+    assert all("; judge " in row["shown"] for row in rows if row["assisted"])
+
+
+def test_disagreements_are_settled_blind_to_names(tmp_path: Path) -> None:
+    at = desk(tmp_path, overlap=1)
+    client = seated(at, adjudicate=True)
+    (page,) = at.ahead("anna")
+    for rater, said in (("anna", 0), ("ben", 2)):
+        at.save(rater, Given(page_id=page["page_id"], level=said, note=f"note {said}", seconds=1))
+    found = client.get("/api/disputes", params={"rater": "cleo"}).json()
+    (one,) = found["disputes"]
+    assert (found["left"], one["border"], one["own"]) == (1, True, False)
+    assert [(side["who"], side["level"], side["note"]) for side in one["said_by"]] == [
+        ("A", 0, "note 0"),
+        ("B", 2, "note 2"),
+    ]
+    assert "anna" not in json.dumps(found)
+    saved = client.post("/api/rulings", json=word(page, "cleo", note="settled"))
+    assert saved.status_code == 201
+    assert client.get("/api/disputes", params={"rater": "cleo"}).json()["left"] == 0
+    assert client.post("/api/undo", json={"rater": "cleo", "label_id": saved.json()["saved"]}).status_code == 200
+    assert client.get("/api/disputes", params={"rater": "anna"}).json()["disputes"][0]["own"] is True
+    assert "<title>" in client.get("/adjudicate").text

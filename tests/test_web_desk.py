@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,22 +101,47 @@ def test_two_raters_have_pages_and_counts_of_their_own(tmp_path: Path) -> None:
     assert (at.tally("anna").mine, at.tally("ben").mine) == (1, 0)
 
 
-def test_pages_that_nobody_labelled_come_first_until_there_are_enough_labels(tmp_path: Path) -> None:
-    at = desk(tmp_path, rows=pages(40), needed=40)
-    labelled = at.ahead("ben", count=3)
-    for page in labelled:
+def test_until_there_are_enough_labels_every_third_page_is_a_second_opinion(tmp_path: Path) -> None:
+    at = desk(tmp_path, rows=pages(40), needed=40, overlap=1)
+    labelled = ids(at.ahead("ben", count=6))
+    for page in at.ahead("ben", count=6):
         at.save("ben", level(page, 0))
-    assert ids(at.ahead("anna", count=40))[-3:] == ids(labelled)
+    coming = ids(at.ahead("anna", count=9))
+    assert [page in labelled for page in coming] == [False, False, True] * 3
+    assert [page for page in coming if page in labelled] == labelled[:3], "the first labelled is the first seen again"
 
 
 def test_once_there_are_enough_labels_second_opinions_come_first(tmp_path: Path) -> None:
-    at = desk(tmp_path, rows=pages(60), needed=40)
+    at = desk(tmp_path, rows=pages(60), needed=40, overlap=1)
     given = at.ahead("ben", count=40)
     for i, page in enumerate(given):
         at.save("ben", level(page, 2 * (i % 2)))
     assert at.tally("anna").enough
     assert ids(at.ahead("anna", count=40)) == ids(given)
     assert set(ids(at.ahead("ben", count=40))).isdisjoint(ids(given))
+
+
+@pytest.mark.parametrize(("overlap", "raters_test"), [(0.0, 1), (0.5, 2), (1.0, 3)])
+def test_a_page_gets_as_many_raters_as_it_wants_and_no_more(tmp_path: Path, overlap: float, raters_test: int) -> None:
+    at = desk(tmp_path, rows=pages(60), overlap=overlap, raters_test=raters_test)
+    split = {row["page_id"]: row["split"] for row in at.store.rows("pages")}
+    raters = ["anna", "ben", "cleo", "dan"]
+    for page in at.ahead("anna", count=30):
+        at.save("anna", level(page, 2 * (int(page["page_id"], 16) % 2)))
+    assert at.tally("anna").enough
+    assert at.tally("anna").left == 30, "one rater alone is never held up"
+    while any(found := {rater: at.ahead(rater) for rater in raters}.values()):
+        for rater, coming in zip(raters, found, strict=True):
+            for page in coming:
+                at.save(rater, level(page, 2 * (int(page["page_id"], 16) % 2)))
+    said = Counter(row["page_id"] for row in at.store.rows("labels"))
+    assert {said[page] for page in split if split[page] == "test"} == {raters_test}
+    two = {page for page in split if split[page] != "test" and said[page] == 2}
+    others = sum(part != "test" for part in split.values())
+    assert {said[page] for page in split if split[page] != "test"} <= {1, 2}
+    assert len(two) == {0.0: 0, 1.0: others}.get(overlap, len(two))
+    assert overlap != 0.5 or 0.25 * others < len(two) < 0.75 * others
+    assert all(at.tally(rater).left == 0 for rater in raters)
 
 
 def test_a_page_on_another_screen_comes_later(tmp_path: Path) -> None:
@@ -162,11 +188,12 @@ def test_a_page_that_was_skipped_or_flagged_does_not_come_again_and_is_no_label(
     assert (at.tally("anna").mine, at.tally("anna").left, counted(at).labels) == (0, 10, 0)
 
 
-def test_a_page_that_another_rater_flagged_comes_later(tmp_path: Path) -> None:
-    at = desk(tmp_path)
-    (page,) = at.ahead("ben")
-    at.save("ben", flag(page, "unusable"))
-    assert ids(at.ahead("anna", count=12))[-1] == page["page_id"]
+def test_a_page_that_one_rater_flagged_wants_no_more_than_the_second_it_wanted(tmp_path: Path) -> None:
+    at = desk(tmp_path, overlap=0, raters_test=2)
+    split = {row["page_id"]: row["split"] for row in at.store.rows("pages")}
+    for page in at.ahead("ben", count=12):
+        at.save("ben", flag(page, "unusable"))
+    assert {split[page] for page in ids(at.ahead("anna", count=12))} == {"test"}
 
 
 def test_undo_brings_the_page_back_with_what_was_said_and_then_the_one_before(tmp_path: Path) -> None:

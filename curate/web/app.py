@@ -1,102 +1,59 @@
 """The labelling page: a small web application on loopback, behind a token that only the printed link carries."""
 
 import functools
-import ipaddress
 import json
-import os
 import secrets
-import socket
-import sys
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from curate.errors import BadInput, CurateError
 from curate.rubric import Rubric, first_problem
+from curate.web import serving
 from curate.web.desk import LONGEST_NAME, Given, PipelineDesk, rater_name
+from curate.web.gate import LOGIN, LOOPBACK, TRIES_SECONDS, Gate, Password, cookie, keep_token
 
 HERE = Path(__file__).parent
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MOST_BYTES = 64 * 1024
-"""Longest request that is read."""
 MOST_AHEAD = 5
-DESK_KEYS = "nsfur"
+MOST_DISPUTES = 20
+"""Disagreements that are sent at once."""
+DESK_KEYS = "nsfurw"
 """Letters that do something else on the desk."""
 YEAR_SECONDS = 365 * 24 * 3600
 RATER_COOKIE = "curate-rater"
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
-"""On every answer: a page's text is untrusted, and what is on the desk is nobody else's."""
 
 
-class Gate:
-    """Lets a request through when it names a host we answer to and carries the token, in the link or the cookie.
-
-    The host is checked because a foreign name that resolves to loopback would make a foreign site our own (DNS
-    rebinding); the origin, because another server on loopback counts as the same site for cookies.
-    """
-
-    def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str]) -> None:
-        self.app, self.token, self.hosts = app, token, hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403, 413 or 415 in place of the application, or let it answer."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        app = self._refusal(Request(scope)) or self.app
-        await app(scope, receive, with_headers)
-
-    def _refusal(self, request: Request) -> Response | None:
-        host = request.headers.get("host", "")
-        if self.hosts and _hostname(host) not in self.hosts:
-            return _refused(403, f"not served under this name; use one of {', '.join(self.hosts)}")
-        given = request.query_params.get("token") or request.cookies.get(_cookie(self.token), "")
-        if not secrets.compare_digest(given.encode(), self.token.encode()):
-            return _refused(403, "open the link that `curate label` printed: it carries the token of this desk")
-        if request.method not in ("GET", "HEAD"):
-            origin = request.headers.get("origin")
-            if origin and urlsplit(origin).netloc != host:
-                return _refused(403, "sent from another site")
-            if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-                return _refused(415, "must be JSON")
-            if not request.headers.get("content-length", "").isdigit():
-                return _refused(411, "must say its length")
-            if int(request.headers["content-length"]) > MOST_BYTES:
-                return _refused(413, f"must be at most {MOST_BYTES} bytes")
-        return None
-
-
-def make_app(desk: PipelineDesk, *, token: str, rater: str, hosts: Collection[str] = LOOPBACK) -> Starlette:
-    """The application. `rater` is who labels, or empty to ask; `hosts` are the names it answers to, empty for any."""
-    pages = _Pages(desk, token, rater)
+def make_app(
+    desk: PipelineDesk,
+    *,
+    token: str,
+    rater: str,
+    hosts: Collection[str] = LOOPBACK,
+    password: Password | None = None,
+    adjudicate: bool = False,
+    names: bool = False,
+    more: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The application. `rater` is who labels, or empty to ask; `hosts` are the names it answers to, empty for any;
+    `adjudicate` adds the page that settles disagreements, with the raters' `names` where asked; `more` are further routes
+    behind the same gate."""
+    pages = _Pages(desk, token, rater, password=password, adjudicate=adjudicate, names=names, reads=bool(more))
+    settling = [
+        Route("/adjudicate", pages.adjudicate),
+        Route("/api/disputes", pages.disputes),
+        Route("/api/rulings", pages.settle, methods=["POST"]),
+    ]
     return Starlette(
         routes=[
             Route("/", pages.home),
@@ -105,49 +62,84 @@ def make_app(desk: PipelineDesk, *, token: str, rater: str, hosts: Collection[st
             Route("/api/pages", pages.ahead),
             Route("/api/labels", pages.save, methods=["POST"]),
             Route("/api/undo", pages.undo, methods=["POST"]),
+            *(settling if adjudicate else []),
+            *(
+                [Route(LOGIN, pages.ask_password), Route(f"/api{LOGIN}", pages.log_in, methods=["POST"])]
+                if password
+                else []
+            ),
+            *more,
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
-        middleware=[Middleware(Gate, token=token, hosts=hosts)],
-        exception_handlers={BadInput: _say, CurateError: _say, HTTPException: _say},
+        middleware=[Middleware(Gate, token=token, hosts=hosts, password=password)],
+        exception_handlers={BadInput: say, CurateError: say, HTTPException: say},
     )
 
 
 class _Pages:
     """What the routes answer. Reading and writing Parquet happens in threads, beside the event loop."""
 
-    def __init__(self, desk: PipelineDesk, token: str, rater: str) -> None:
+    def __init__(
+        self,
+        desk: PipelineDesk,
+        token: str,
+        rater: str,
+        *,
+        password: Password | None = None,
+        adjudicate: bool = False,
+        names: bool = False,
+        reads: bool = False,
+    ) -> None:
         self.desk, self.token, self.fixed = desk, token, rater
+        self.password, self.names = password, names
+        settling = {"Adjudicate": "/adjudicate"} if adjudicate else {}
+        reading = {"Pages": "/pages", "Agreement": "/agreement", "Report": "/report"} if reads else {}
+        self.places = {"Label": "/", **settling, **reading} if settling or reading else {}
 
     async def home(self, request: Request) -> Response:
         """The desk; the name form where it is not known who sits at it."""
         name = self.fixed or _remembered(request)
         if not name:
             return await self.ask_name(request)
+        return self._at_desk("desk.html.j2", name, assist=self.desk.assist)
+
+    async def adjudicate(self, request: Request) -> Response:
+        """The page that settles disagreements; the name form where it is not known who does."""
+        name = self.fixed or _remembered(request)
+        return self._at_desk("adjudicate.html.j2", name) if name else await self.ask_name(request)
+
+    def _at_desk(self, template: str, name: str, **more: Any) -> Response:
         rubric = self.desk.rubric
-        facts = {
-            "id": self.desk.id,
-            "rater": name,
-            "classes": bool(rubric.classes),
-            "levels": _answers(rubric),
-            "criteria": [
-                {
-                    "name": key,
-                    "asks": one.asks,
-                    "levels": [[level, words, str(level), str(level)] for level, words in one.levels.items()],
-                }
-                for key, one in rubric.criteria.items()
-            ],
-        }
         return self._html(
-            "desk.html.j2",
-            facts=facts,
+            template,
+            facts={**_facts(self.desk, name), **more},
             rater=name,
             rubric=rubric,
             pipeline=self.desk.opened.pipeline.name,
             command=f"curate run {self.desk.opened.file}",
             fixed=bool(self.fixed),
             keys=[key.upper() for key in answer_keys(rubric).values()],
+            places=self.places,
         )
+
+    async def ask_password(self, request: Request) -> Response:
+        """The form that asks for the password of a desk on a network."""
+        return self._html("password.html.j2", pipeline=self.desk.opened.pipeline.name)
+
+    async def log_in(self, request: Request) -> Response:
+        """Let somebody in who gives the password; 429 for an address that tries too often."""
+        assert self.password is not None
+        given = (await _body(request)).get("password")
+        address = request.client.host if request.client else ""
+        right = self.password.check(given if isinstance(given, str) else "", address)
+        if right is None:
+            wait = f"too many wrong passwords from here; wait {TRIES_SECONDS} seconds"
+            return JSONResponse({"message": wait}, 429, headers={"retry-after": str(TRIES_SECONDS)})
+        if not right:
+            return JSONResponse({"message": "this is not the password"}, 401)
+        answer = JSONResponse({"in": True})
+        answer.set_cookie(f"{cookie(self.token)}-in", self.password.pass_, httponly=True, samesite="strict")
+        return answer
 
     async def ask_name(self, request: Request) -> Response:
         """The form that asks a rater's name once."""
@@ -180,11 +172,22 @@ class _Pages:
         """One label, skip or flag."""
         body = await _body(request)
         name = self._who(body.pop("rater", None))
-        try:
-            given = Given.model_validate(body)
-        except ValidationError as error:
-            raise BadInput(first_problem(error)) from error
+        given = _given(body)
         saved = await run_in_threadpool(self.desk.save, name, given)
+        advice = None if given.flag or given.after_judge else self.desk.advice(given.page_id)
+        return await self._answer(name, 201, saved=saved, **({"judge": advice} if advice else {}))
+
+    async def disputes(self, request: Request) -> Response:
+        """Pages that raters part on, the gravest first, and how many there are."""
+        name = self._who(request.query_params.get("rater"))
+        found = await run_in_threadpool(self.desk.disputes, names=self.names, rater=name)
+        return JSONResponse({"disputes": found[:MOST_DISPUTES], "left": len(found)})
+
+    async def settle(self, request: Request) -> Response:
+        """What is true of a page that raters part on."""
+        body = await _body(request)
+        name = self._who(body.pop("rater", None))
+        saved = await run_in_threadpool(self.desk.settle, name, _given(body))
         return await self._answer(name, 201, saved=saved)
 
     async def undo(self, request: Request) -> Response:
@@ -207,7 +210,7 @@ class _Pages:
 
     def _html(self, template: str, **values: Any) -> Response:
         response = HTMLResponse(_templates().get_template(template).render(values))
-        response.set_cookie(_cookie(self.token), self.token, httponly=True, samesite="strict")
+        keep_token(response, self.token)
         return response
 
 
@@ -217,99 +220,64 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     rater: str = "",
+    password: str = "",
     open_browser: bool = True,
     on_ready: Callable[[str], None],
+    adjudicate: bool = False,
+    names: bool = False,
+    more: Sequence[BaseRoute] = (),
 ) -> None:
     """Serve the labelling page until Ctrl-C. `on_ready` gets the link once it can be opened.
 
-    Raises BadInput when the address cannot be listened on, or `rater` is no name.
+    Raises BadInput when the address cannot be listened on, is on a network and there is no password, or `rater` is no
+    name.
     """
-    import uvicorn
-
     name = rater_name(rater) if rater else ""
-    token = secrets.token_urlsafe(18)
-    with _listening(host, port) as listener:
-        url = f"http://{_shown_host(host)}:{listener.getsockname()[1]}/?token={token}"
-        app = make_app(desk, token=token, rater=name, hosts=(*LOOPBACK, host) if _is_loopback(host) else ())
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                ws="none",
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=3,
-            )
-        )
-        on_ready(url)
-        if open_browser:
-            _open(url)
-        try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn ends in good order first, then raises the signal again
-            return
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    where = f"--host {host} --port {port}"
-    if not 0 <= port <= 65535:  # the resolver would take the remainder
-        raise BadInput(f"{where}: ports are 1..65535, or 0 to take a free one")
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, proto)
-    except (OSError, UnicodeError) as error:
-        raise BadInput(f"{where}: no such address ({error}); leave --host out for loopback") from error
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
+    local = serving.is_loopback(host)
+    if not local and not password:
         raise BadInput(
-            f"{where}: port {port} cannot be listened on ({error.strerror or error}); "
-            f"stop what uses it, give another --port, or leave it out to take a free one"
-        ) from error
-    return listener
+            f"--host {host}: others can reach this address, so it needs a password: give --password, or set "
+            f"CURATE_LABEL_PASSWORD; or keep loopback and tunnel: ssh -L"
+        )
+    token = secrets.token_urlsafe(18)
+    app = make_app(
+        desk,
+        token=token,
+        rater=name,
+        hosts=(*LOOPBACK, host) if local else (),
+        password=Password(password) if password else None,
+        adjudicate=adjudicate,
+        names=names,
+        more=more,
+    )
+    path = f"/{'adjudicate' if adjudicate else ''}?token={token}"
+    serving.run(app, host=host, port=port, path=path, open_browser=open_browser, on_ready=on_ready)
 
 
-def _open(url: str) -> None:
-    """Open the default browser; not one that would draw on this terminal, where there is no display."""
-    import webbrowser
+def _facts(desk: PipelineDesk, rater: str) -> dict[str, Any]:
+    """What the script of a page must know."""
+    rubric = desk.rubric
+    return {
+        "id": desk.id,
+        "rater": rater,
+        "classes": bool(rubric.classes),
+        "levels": _answers(rubric),
+        "criteria": [
+            {
+                "name": key,
+                "asks": one.asks,
+                "levels": [[level, words, str(level), str(level)] for level, words in one.levels.items()],
+            }
+            for key, one in rubric.criteria.items()
+        ],
+    }
 
-    has_display = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if has_display:
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-
-def _is_loopback(host: str) -> bool:
+def _given(body: dict[str, Any]) -> Given:
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _shown_host(host: str) -> str:
-    """The host as it stands in the link: for an address that means all of them, this computer's name."""
-    if host in ("0.0.0.0", "::", ""):
-        return socket.gethostname() or "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
-
-
-def _hostname(header: str) -> str:
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _cookie(token: str) -> str:
-    """Cookies know no ports: a name of its own for each desk, so that two of them do not lock each other out."""
-    from curate.schema import fingerprint
-
-    return f"curate-{fingerprint(token)[:8]}"
+        return Given.model_validate(body)
+    except ValidationError as error:
+        raise BadInput(first_problem(error)) from error
 
 
 def _remembered(request: Request) -> str:
@@ -357,11 +325,7 @@ def answer_keys(rubric: Rubric) -> dict[int, str]:
     return dict(zip(rubric.levels, free, strict=False))
 
 
-def _refused(status: int, message: str) -> Response:
-    return PlainTextResponse(f"curate label: {message}\n", status_code=status)
-
-
-def _say(request: Request, error: Exception) -> Response:
+def say(request: Request, error: Exception) -> Response:
     """Errors that a person can act on, as one line: 400 when the request was wrong, 503 when the work failed."""
     if isinstance(error, HTTPException):
         return JSONResponse({"message": error.detail}, status_code=error.status_code)

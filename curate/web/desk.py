@@ -1,13 +1,14 @@
 """What lies on the labelling desk: which page comes next for whom, and each word of a rater as one part of `labels`.
 
-Nothing here reads judgments: a rater never sees what a judge, or another rater, said of a page.
+A rater never sees what another rater said of a page, nor what a judge did, unless the desk was opened with help from it. Who
+settles disagreements sees both.
 """
 
 import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -17,11 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from curate.config import Opened
 from curate.errors import BadInput, did_you_mean
+from curate.labels.words import ADJUDICATION, moment
 from curate.pipeline import Row, fresh_records
 from curate.progress import Quiet
 from curate.sampling import unit_hash
 from curate.schema import fingerprint
 from curate.stages import label
+from curate.web import adjudication
+from curate.web.assignment import Candidate, Wish, chosen
+from curate.web.assist import Advice, Assist
 
 FOLD_CHARS = 6000
 """Characters of a page that are shown before its fold."""
@@ -31,6 +36,8 @@ PACE_PAGES = 30
 """Latest words of a rater that the pace is measured on."""
 LONGEST_NAME = 40
 UNDONE = "undone"
+SETTLED_NS = 50_000_000
+"""How long a folder must have been quiet before its time tells that nothing is new: clocks of file systems tick slowly."""
 
 
 class Given(BaseModel):
@@ -48,6 +55,8 @@ class Given(BaseModel):
     """Time that the page was on screen."""
     unfolded: bool = False
     """Whether the rest of a folded page was shown."""
+    after_judge: bool = False
+    """Whether the rater changes a first choice after being shown what the judge said."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class Tally:
     mine: int
     raters: dict[str, int]
     left: int
-    """Pages of the sample that the rater has said nothing of."""
+    """Pages that still want this rater."""
     pages_an_hour: float | None
     """Pages that the rater labels in an hour, from the latest."""
     enough: bool
@@ -81,9 +90,17 @@ def rater_name(given: object) -> str:
 
 
 class PipelineDesk:
-    """The pages and labels of one pipeline, for any number of raters at once. Raises BadInput where no pages are drawn."""
+    """The pages and labels of one pipeline, for any number of raters at once. `assist` is when the judge is shown; `only`
+    are the pages to serve, in their order (None: all, in a fixed one), and `again` serves them whatever was said of them
+    before this desk was opened. Raises BadInput where no pages are drawn, or help is asked of a judge that there is not.
 
-    def __init__(self, opened: Opened) -> None:
+    Who holds which page is known to one server alone; two servers on one workspace lose no label, but may ask two people
+    about the same page.
+    """
+
+    def __init__(
+        self, opened: Opened, *, assist: Assist = "", only: Sequence[str] | None = None, again: bool = False
+    ) -> None:
         work = fresh_records(opened)
         if "sample" not in work.records:
             raise BadInput(f"curate label: no pages are drawn yet; run `curate run {opened.file} --until sample`")
@@ -93,9 +110,20 @@ class PipelineDesk:
         self._pages = {page["page_id"]: page for page in _in_order(work.pages())}
         both = opened.pipeline.label.duplicates
         self._served = {name for name, page in self._pages.items() if both or not page["duplicate_of"]}
+        if only is not None:
+            self._served &= set(only)
+            order = {name: place for place, name in enumerate(only)}
+            self._pages = dict(sorted(self._pages.items(), key=lambda item: order.get(item[0], len(order))))
+        self._since = datetime.now(UTC).isoformat(timespec="microseconds") if again else ""
+        self.assist: Assist = assist
+        self._advice = Advice(work) if assist else None
+        self._wish = Wish(opened.pipeline.label.overlap, opened.pipeline.label.raters_test)
+        self._wanted = {name: self._wish.raters(page) for name, page in self._pages.items()}
         self._lock = threading.Lock()
         self._parts: set[str] = set()
+        self._listed: tuple[int, int] = (-1, 0)
         self._words: dict[str, Row] = {}
+        self._rulings: dict[tuple[str, str], Row] = {}
         self._last: dict[tuple[str, str], Row] = {}
         self._held: dict[str, tuple[str, float]] = {}
         self._counted: tuple[int, label.Report] | None = None
@@ -103,47 +131,41 @@ class PipelineDesk:
     # What comes next -------------------------------------------------------------------------------------------------
 
     def ahead(self, rater: str, *, besides: Collection[str] = (), count: int = 1) -> list[Row]:
-        """The next pages for a rater, as they are shown, without those in hand already.
-
-        Pages that nobody labelled come first; once there are enough labels, those that one other rater labelled: a
-        second opinion says how well people agree. Near-duplicates of another page do not come, or with
-        label.duplicates last.
+        """The next pages for a rater, as they are shown, without those in hand already: of pages that want one more rater,
+        in the order of `assignment.chosen`. Where the judge is shown before, no page of the sealed test.
         """
         with self._lock:
             self._refresh()
-            chosen = self._choose(rater, set(besides), count)
+            turn = sum(name == rater for (_, name), row in self._last.items() if row["flag"] != UNDONE) + len(besides)
+            found = chosen(self._candidates(rater, set(besides)), count=count, turn=turn, enough=self._enough())
             held_at = time.monotonic()
-            self._held |= {page["page_id"]: (rater, held_at) for page in chosen}
-        return [shown(page) for page in chosen]
+            self._held |= {page["page_id"]: (rater, held_at) for page in found}
+        return [self._shown(page) for page in found]
 
-    def _choose(self, rater: str, besides: set[str], count: int) -> list[Row]:
-        others, held, enough = self._others(rater), self._held_by_others(rater), self._enough()
-        found: list[tuple[tuple[bool, int], Row]] = []
-        best = 0
+    def _candidates(self, rater: str, besides: set[str]) -> Iterator[Candidate]:
+        opinions, held = self._opinions(rater), self._held_by_others(rater)
         for name, page in self._pages.items():
-            repeats = bool(page["duplicate_of"])
-            if name in besides or self._spoke(rater, name) or name not in self._served:
-                continue
-            labels, flags = others.get(name, (0, 0))
-            late = flags + (name in held) + (labels != 1 if enough else labels)
-            found.append(((repeats, late), page))
-            best += found[-1][0] == (False, 0)
-            if best == count:
-                break
-        return [page for _, page in sorted(found, key=lambda item: item[0])[:count]]
+            if name not in besides and self._may_get(rater, name, opinions):
+                yield Candidate(page, opinions[name], name in held, bool(page["duplicate_of"]))
+
+    def _may_get(self, rater: str, page_id: str, opinions: Mapping[str, int]) -> bool:
+        sealed = self.assist == "before" and self._pages[page_id]["split"] == "test"
+        wanted = opinions[page_id] < self._wanted[page_id]
+        return page_id in self._served and wanted and not sealed and not self._spoke(rater, page_id)
+
+    def _shown(self, page: Mapping[str, Any]) -> Row:
+        advice = self._advice.of(page["page_id"]) if self._advice and self.assist == "before" else None
+        return {**shown(page), **({"judge": advice} if advice else {})}
 
     def _spoke(self, rater: str, page_id: str) -> bool:
         last = self._last.get((page_id, rater))
-        return last is not None and last["flag"] != UNDONE
+        return last is not None and last["flag"] != UNDONE and last["at"] >= self._since
 
-    def _others(self, rater: str) -> dict[str, tuple[int, int]]:
-        """Labels and flags by other raters, by page."""
-        found: dict[str, tuple[int, int]] = {}
-        for (page_id, name), row in self._last.items():
-            if name != rater and row["flag"] in ("", "unusable"):
-                labels, flags = found.get(page_id, (0, 0))
-                found[page_id] = (labels + (row["level"] is not None), flags + (row["flag"] == "unusable"))
-        return found
+    def _opinions(self, rater: str) -> Counter[str]:
+        """How many other raters labelled or flagged each page."""
+        return Counter(
+            page_id for (page_id, name), row in self._last.items() if name != rater and row["flag"] in ("", "unusable")
+        )
 
     def _held_by_others(self, rater: str) -> set[str]:
         since = time.monotonic() - HOLD_SECONDS
@@ -154,21 +176,90 @@ class PipelineDesk:
     def save(self, rater: str, given: Given) -> str:
         """Write one word of a rater as one part, at once, and give its label id.
 
-        The same word sent twice is one word. Raises BadInput for a page, level or criterion that does not exist, and
-        CurateError when it cannot be written.
+        The same word sent twice is one word. A word that the judge had a part in is marked as assisted. Raises BadInput for
+        a page, level or criterion that does not exist, or help on a page of the sealed test, and CurateError when it
+        cannot be written.
         """
         self._check(given)
-        row = {
+        with self._lock:
+            self._refresh()
+            assisted = self._assisted(rater, given)
+            return self._write(rater, given.page_id, self._word(given, assisted=assisted))
+
+    def _word(self, given: Given, *, assisted: bool = False) -> Row:
+        judge = f"; judge {self._advice.judge_id} {self.assist}" if self._advice and assisted else ""
+        return {
             "level": given.level,
             "criteria": given.criteria,
             "note": given.note.strip(),
             "flag": given.flag,
             "seconds": round(given.seconds, 3),
-            "shown": _extent(self._pages[given.page_id]["text"], given.unfolded),
+            "shown": _extent(self._pages[given.page_id]["text"], given.unfolded) + judge,
+            "assisted": assisted,
         }
+
+    def advice(self, page_id: str) -> Row | None:
+        """What the judge said, for who has just given a first choice of a page; None where it is not to be shown."""
+        return self._advice.of(page_id) if self._advice and self.assist == "after" else None
+
+    def _assisted(self, rater: str, given: Given) -> bool:
+        """Whether the rater knew the judge's word, by how the desk was opened. Raises BadInput where they must not."""
+        knew = self.assist == "before" and self._advice is not None and self._advice.of(given.page_id) is not None
+        if self.assist == "before" and self._pages[given.page_id]["split"] == "test" and not given.flag:
+            raise BadInput(
+                "page_id: this page is sealed; it is labelled without help, at a desk without --assist before"
+            )
+        if given.after_judge:
+            first = self._last.get((given.page_id, rater))
+            if self.advice(given.page_id) is None or first is None or first["level"] is None:
+                raise BadInput("after_judge: nobody was shown what the judge says of this page after a first choice")
+            return True
+        return knew
+
+    # Settling disagreements ------------------------------------------------------------------------------------------
+
+    def disputes(self, *, names: bool = False, rater: str = "") -> list[Row]:
+        """Pages that their raters part on and nobody has settled, as they are shown, with what each `said`: those first
+        where some would keep the page and some would not, then by how far they are apart. `own` says whether `rater` is
+        one of them."""
         with self._lock:
             self._refresh()
-            return self._write(rater, given.page_id, row)
+            settled = {page_id for (page_id, _), row in self._rulings.items() if row["level"] is not None}
+            parted = [
+                (words, levels)
+                for page_id, words in self._standing().items()
+                if page_id not in settled and adjudication.part(levels := [row["level"] for row in words])
+            ]
+        parted.sort(key=lambda one: adjudication.weight(one[1], self.rubric), reverse=True)
+        return [
+            {
+                **shown(self._pages[words[0]["page_id"]]),
+                "border": adjudication.across_border(levels, self.rubric),
+                "said_by": adjudication.sides(words, names=names),
+                "own": any(row["rater"] == rater for row in words),
+            }
+            for words, levels in parted
+        ]
+
+    def settle(self, rater: str, given: Given) -> str:
+        """Write what is true of a page that raters part on; its label id. Raises BadInput as `save`, or where they do not."""
+        self._check(given)
+        if given.flag:
+            raise BadInput("flag: a disagreement is settled by a level; leave the page for later instead")
+        with self._lock:
+            self._refresh()
+            words = self._standing().get(given.page_id, [])
+            if not adjudication.part([row["level"] for row in words]):
+                raise BadInput("page_id: raters do not part on this page; show the list again")
+            return self._write(rater, given.page_id, self._word(given), role=ADJUDICATION)
+
+    def _standing(self) -> dict[str, list[Row]]:
+        """Raters' labels by page, in the order of the desk."""
+        found: dict[str, list[Row]] = {}
+        for (page_id, _), row in self._last.items():
+            if row["level"] is not None:
+                found.setdefault(page_id, []).append(row)
+        return {name: found[name] for name in self._pages if name in found}
 
     def undo(self, rater: str, label_id: str) -> Row:
         """Take back a rater's last word on a page; gives the page, with what was `said` of it.
@@ -178,24 +269,30 @@ class PipelineDesk:
         with self._lock:
             self._refresh()
             word = self._words.get(label_id)
-            last = word and self._last.get((word["page_id"], rater))
+            role = (word or {}).get("role") or ""
+            last = word and self._words_of(role).get((word["page_id"], rater))
             if not word or not last or (last is not word and last["flag"] != UNDONE):
                 raise BadInput("undo: there is nothing to take back; show the page again to see where you are")
             if last is word:
-                self._write(rater, word["page_id"], {"level": None, "flag": UNDONE, "shown": word["shown"]})
+                self._write(rater, word["page_id"], {"level": None, "flag": UNDONE, "shown": word["shown"]}, role=role)
                 self._counted = None
         said = {key: word[key] for key in ("level", "note", "flag")}
-        return {**shown(self._pages[word["page_id"]]), "said": said}
+        return {**self._shown(self._pages[word["page_id"]]), "said": said}
 
-    def _write(self, rater: str, page_id: str, word: Row) -> str:
-        before = self._last.get((page_id, rater))
-        row = label.label_row(self.rubric, page_id, rater, **word, at=_after(before), assisted=False)
+    def _write(self, rater: str, page_id: str, word: Row, *, role: str = "") -> str:
+        before = self._words_of(role).get((page_id, rater))
+        row = label.label_row(self.rubric, page_id, rater, **word, role=role, at=_after(before))
         if before and all(before[key] == row[key] for key in ("level", "criteria", "note", "flag", "seconds", "shown")):
             return str(before["label_id"])
-        self.store.append("labels", [row], part=row["label_id"])
-        self._refresh()
+        path = self.store.append("labels", [row], part=row["label_id"])
+        self._hear(row)
+        self._parts.add(path.name)
         self._held.pop(page_id, None)
         return str(row["label_id"])
+
+    def _words_of(self, role: str) -> dict[tuple[str, str], Row]:
+        """Each person's last word on each page, in one role."""
+        return self._rulings if role else self._last
 
     def _check(self, given: Given) -> None:
         if given.page_id not in self._pages:
@@ -220,13 +317,13 @@ class PipelineDesk:
                 key=lambda row: (str(row["at"]), str(row["label_id"])),
             )
             here = [row for row in here if row["flag"] != UNDONE]
-            raters = Counter(row["rater"] for row in given)
+            raters, opinions = Counter(row["rater"] for row in given), self._opinions(rater)
             return Tally(
                 labelled_pages=len({row["page_id"] for row in given}),
                 needed=self._needed,
                 mine=raters[rater],
                 raters=dict(sorted(raters.items())),
-                left=sum(1 for name in self._served if not self._spoke(rater, name)),
+                left=sum(self._may_get(rater, name, opinions) for name in self._served),
                 pages_an_hour=_pace(here),
                 enough=self._enough(),
                 problems=list(self._counted[1].problems) if self._counted else [],
@@ -262,22 +359,29 @@ class PipelineDesk:
         return self._counted[1].enough
 
     def _refresh(self) -> None:
-        """Take in the parts that are new, written here or by another process; each rater's last word counts."""
+        """Take in the parts that are new, written by another process; each person's last word counts. The folder is listed
+        only when its time has moved."""
+        folder = self.store.folder("labels")
+        moved = folder.stat().st_mtime_ns if folder.exists() else 0
+        if moved == self._listed[0] and self._listed[1] - moved > SETTLED_NS:
+            return
+        listed_at = time.time_ns()
         new = [path for path in self.store.parts("labels") if path.name not in self._parts]
         for path in new:
             with pq.ParquetFile(path) as part:
                 for row in part.read().to_pylist():
                     self._hear(row)
             self._parts.add(path.name)
+        self._listed = (moved, listed_at)
 
     def _hear(self, row: Row) -> None:
         if row["page_id"] not in self._pages:
             return
         self._words[row["label_id"]] = row
-        key = row["page_id"], row["rater"]
-        before = self._last.get(key)
-        if before is None or _moment(before) <= _moment(row):
-            self._last[key] = row
+        words, key = self._words_of(row.get("role") or ""), (row["page_id"], row["rater"])
+        before = words.get(key)
+        if before is None or moment(before) <= moment(row):
+            words[key] = row
 
 
 def _in_order(pages: Iterable[Row]) -> list[Row]:
@@ -312,10 +416,6 @@ def _extent(text: str, unfolded: bool) -> str:
 def _check_level(key: str, level: int | None, levels: Mapping[int, str]) -> None:
     if level is not None and level not in levels:
         raise BadInput(f"{key}: must be one of the levels 0..{max(levels)} (got {level})")
-
-
-def _moment(row: Mapping[str, Any]) -> tuple[str, str]:
-    return str(row["at"]), str(row["label_id"])
 
 
 def _after(before: Mapping[str, Any] | None) -> str:

@@ -35,8 +35,18 @@ function askName() {
     event.preventDefault();
     try {
       await ask("/api/rater", { name: $("name").value });
-      location.replace("/");
+      location.replace(location.pathname === "/name" ? "/" : location.pathname);
     } catch (error) { complain(error.status ? error.message : "The desk does not answer. Is `curate label` still running?"); }
+  });
+}
+
+function askPassword() {
+  $("login").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      await ask("/api/login", { password: $("password").value });
+      location.replace("/");
+    } catch (error) { complain(error.status ? `${error.message}.` : "The desk does not answer. Is `curate label` still running?"); }
   });
 }
 
@@ -46,7 +56,7 @@ function label(facts) {
   let ahead = [], page = null, fetching = null, exhausted = false, undoing = false;
   let level = null, criteria = {}, asked = 0, unfolded = false, was = null;
   let unsaved = [], sending = null, tries = 0, retry = 0, tally = null;
-  let shownAt = 0, activeSince = 0, activeMs = 0;
+  let shownAt = 0, activeSince = 0, activeMs = 0, first = null;
 
   // Pages --------------------------------------------------------------------------------------------------------
 
@@ -64,7 +74,7 @@ function label(facts) {
       count(answer.tally);
       if (!unsaved.length) complain("");
     } catch (error) {
-      complain(why(error, "No further pages yet"));
+      if (!unsaved.length) complain(why(error, "No further pages yet"));
       later();
       return;
     } finally { fetching = null; }
@@ -83,12 +93,13 @@ function label(facts) {
   function show(one) {
     page = one;
     was = one.said || null;
-    level = null; criteria = {}; asked = 0; unfolded = false;
+    level = null; criteria = {}; asked = 0; unfolded = false; first = null;
+    advise(facts.assist === "before" ? one.judge : null);
     $("page").hidden = false; $("answers").classList.remove("over"); $("end").hidden = true;
     $("page").setAttribute("aria-busy", "false");
     $("title").textContent = one.title || one.host || "Page without an address";
-    const facts = [one.url, one.lang, `${one.chars.toLocaleString("en")} characters`].filter(Boolean);
-    $("where").replaceChildren(...facts.map((words) => element("span", words)));
+    const lines = [one.url, one.lang, `${one.chars.toLocaleString("en")} characters`].filter(Boolean);
+    $("where").replaceChildren(...lines.map((words) => element("span", words)));
     $("text").textContent = one.text;
     $("text").lang = /^[a-z]{2,3}(-[a-z0-9]+)*$/i.test(one.lang) ? one.lang : "";
     $("unfold").hidden = !one.rest;
@@ -110,8 +121,37 @@ function label(facts) {
     $("page").focus({ preventScroll: true });
   }
 
+  // What the judge says, where the rater asked for it: with the page, or once a first choice is saved.
+  function advise(judge, more = []) {
+    $("judge").hidden = !judge;
+    if (!judge) return;
+    const sure = judge.probabilities[judge.level];
+    $("judge").replaceChildren(
+      element("p", ["The judge: ", element("b", facts.classes ? nameOf(judge.level) : `level ${judge.level}`), sure ? ` (${Math.round(100 * sure)} %)` : ""]),
+      ...(judge.reason ? [element("p", judge.reason)] : []), ...more);
+  }
+
+  function reconsider(judge, given) {
+    first = given;
+    level = null; criteria = {}; asked = 0;
+    was = { level: given.level, note: given.note };
+    const stay = element("button", [element("kbd", "Enter"), ` keep ${nameOf(given.level)}`], "main");
+    stay.type = "button";
+    stay.addEventListener("click", next);
+    advise(judge, [element("p", "Choose again to change your answer; your first one stays on record.", "soft"), stay]);
+    showChoices();
+    $("page").focus({ preventScroll: true });
+    shownAt = performance.now();
+    activeMs = 0; activeSince = document.hidden ? 0 : shownAt;
+  }
+
+  function wider() {
+    if (page) $("text").classList.toggle("mono");
+  }
+
   function finish() {
-    page = null;
+    page = null; first = null;
+    advise(null);
     $("page").hidden = true; $("answers").classList.add("over"); $("end").hidden = false;
     $("end-title").textContent = "No pages left for you";
     $("end-words").textContent = tally && tally.enough
@@ -167,10 +207,24 @@ function label(facts) {
   function give(said) {
     const seconds = (activeMs + (activeSince ? performance.now() - activeSince : 0)) / 1000;
     const one = { rater, page_id: page.page_id, note: $("note").value.trim(), seconds: Math.round(seconds * 1000) / 1000, unfolded, ...said };
+    if (first) {
+      if (said.flag === "" && said.level === first.level && one.note === first.note) return next();
+      one.after_judge = said.flag === "";
+    }
     unsaved.push(one);
     keep(one);
-    next();
-    flush();
+    if (facts.assist === "after" && !first && !said.flag) compare(one);
+    else { next(); flush(); }
+  }
+
+  // The first choice is saved before the judge is shown; where the desk does not answer, the next page comes as ever.
+  async function compare(given) {
+    undoing = true;
+    await flush();
+    undoing = false;
+    const judge = unsaved.includes(given) ? null : given.judge;
+    if (judge && page?.page_id === given.page_id) reconsider(judge, given);
+    else if (page?.page_id === given.page_id) next();
   }
 
   const setAside = (flag) => ready() && give({ level: null, criteria: {}, flag });
@@ -218,6 +272,7 @@ function label(facts) {
         const answer = await ask("/api/labels", one);
         unsaved.shift();
         forget(one);
+        one.judge = answer.judge || null;
         tries = 0;
         count(answer.tally);
         complain("");
@@ -323,12 +378,13 @@ function label(facts) {
     }
     const pressed = key(event);
     const onButton = event.target.closest?.("button, a, summary");
-    const acts = { n: note, s: () => setAside("skipped"), f: () => setAside("unusable"), u: undo, r: unfold, "?": help };
+    const acts = { n: note, s: () => setAside("skipped"), f: () => setAside("unusable"), u: undo, r: unfold, w: wider, "?": help };
     let act = acts[pressed];
     const levels = question() ? question().levels : facts.levels;
     const answer = levels.find(([, , key]) => key === pressed);
     if (answer) act = () => choose(answer[0]);
     else if (/^[0-9]$/.test(pressed)) act = () => { $("said").textContent = `no level ${pressed} here`; };
+    if (pressed === "enter" && first && level === null && !onButton) act = next;
     if (pressed === "enter" && question() && !onButton) act = () => choose(null);
     if (pressed === "escape" && level !== null) act = undo;
     if (!act) return;
@@ -357,4 +413,5 @@ function label(facts) {
 
 if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", "/");
 if ($("who")) askName();
+if ($("login")) askPassword();
 if ($("desk")) label(JSON.parse($("desk").dataset.facts));
