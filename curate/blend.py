@@ -8,9 +8,9 @@ import numpy as np
 from curate.checked import Array, teaches
 from curate.logistic import sigmoid
 
-EVENNESS = 0.05
-"""How strongly unequal weights are penalised, against the mean loss of a page: a few hundred labels tell a useless head
-from a good one, but not two good ones from each other."""
+EVENNESS, MOST_EVEN = 8.0, 0.05
+"""How strongly unequal weights are penalised, in pages' worth of loss, and against the mean loss at most: a few hundred
+labels tell a useless head from a good one, but not two good ones from each other; thousands do."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ def _nonnegative(rows: Array, p: Array, weight: Array) -> tuple[Array, float]:
     from scipy import optimize
 
     heads, share = rows.shape[1], weight / weight.sum()
+    even = min(EVENNESS / int((weight > 0).sum()), MOST_EVEN)
 
     def loss(point: Array) -> tuple[float, Array]:
         z = rows @ point[:-1] + point[-1]
         uneven = point[:-1] - point[:-1].mean()
         off = share * (sigmoid(z) - p)
-        value = share @ (np.logaddexp(0, z) - p * z) + EVENNESS * uneven @ uneven
-        return float(value), np.append(rows.T @ off + 2 * EVENNESS * uneven, off.sum())
+        value = share @ (np.logaddexp(0, z) - p * z) + even * uneven @ uneven
+        return float(value), np.append(rows.T @ off + 2 * even * uneven, off.sum())
 
     start = np.append(np.full(heads, 1 / heads), 0.0)
     bounds = [(0, None)] * heads + [(None, None)]

@@ -1,6 +1,6 @@
 """The README.md beside a saved classifier: what it is, where it came from, how to use it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -22,6 +22,7 @@ def card(record: Mapping[str, Any]) -> str:
         f"| features | {', '.join(record['settings']['features'])} |",
         f"| calibration | {_calibration(record['calibration'])} |",
         f"| threshold | {_threshold(record['threshold'])} |",
+        *([f"| also says | {_outputs(record['outputs'])} |"] if record.get("outputs") else []),
         "",
         "```python",
         "import curate",
@@ -45,6 +46,13 @@ def _calibration(calibration: Mapping[str, Any] | None) -> str:
 
 def _threshold(threshold: Mapping[str, Any] | None) -> str:
     return f"{threshold['value']:.3f} ({threshold['aim']})" if threshold else "none in this folder"
+
+
+def _outputs(outputs: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(
+        _cell(one["name"]) if one["what"] == "class" else f"{_cell(one['name'])} (0 to {one['top']:g})"
+        for one in outputs
+    )
 
 
 def _embedder(record: Mapping[str, Any]) -> list[str]:

@@ -11,31 +11,34 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.blend import fit_blend
-from curate.checked import Array, both_classes, targets_of, teaches
+from curate.checked import Array, both_classes, targets_of
 from curate.errors import BadInput
 from curate.features import Features, in_order, pages_per_s
 from curate.folds import aucs_by_fold, folds_of, mean_and_error
-from curate.heads import KINDS_OF, Kind, fit_head
-from curate.logistic import sigmoid
+from curate.heads import KINDS_OF, Kind
+from curate.scorer import Heads, blended, held_out_log_odds
 
 Prefer = Literal["quality", "speed"]
-Heads = dict[str, tuple[Kind, float]]
-"""By block: the kind of head, and the factor of its inverse strength of penalty."""
 
 C_FACTORS = (0.1, 1.0, 10.0)
 FEATURE_SETS: tuple[tuple[str, ...], ...] = (
     ("ngrams",),
     ("ngrams", "shape"),
+    ("ngrams", "chars"),
     ("ngrams", "chars", "shape"),
+    ("static", "ngrams"),
     ("static", "ngrams", "shape"),
     ("static", "ngrams", "chars", "shape"),
     ("embedding",),
+    ("embedding", "ngrams"),
     ("embedding", "ngrams", "shape"),
     ("embedding", "static", "ngrams", "chars", "shape"),
 )
-AS_GOOD = 0.002
-"""AUC that `quality` gives up for a cheaper choice: less than any set of labels can tell apart."""
+SURE = 2.0
+"""Standard errors of a difference over folds that make it one to act on: of a dozen ways tried, one is better by one
+standard error by luck."""
+AS_GOOD = 0.005
+"""AUC that `quality` gives up for a cheaper choice, if the folds are sure that it is no more."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Choice:
     """Standard error of that difference over the folds, which pair the two."""
     pages_per_s: float
     """Pages of 300 words that one core scores in a second, by the declared costs of the blocks."""
+    loss: float
+    """AUC by which the row of most blocks is better."""
+    loss_error: float
+    """Standard error of that difference over the folds."""
     front: bool = False
     """Whether no other row is both better and faster."""
     chosen: bool = False
@@ -66,6 +73,7 @@ def choose(
     sample_weight: npt.ArrayLike | None = None,
     cs: Sequence[float] = C_FACTORS,
     feature_sets: Sequence[Sequence[str]] = FEATURE_SETS,
+    kinds: Mapping[str, Sequence[Kind]] = KINDS_OF,
     folds: int = 5,
     prefer: Prefer = "speed",
     least_pages_per_s: float = 0,
@@ -74,7 +82,7 @@ def choose(
     """All sets of features tried by grouped cross-validation, best first, one of them `chosen`.
 
     `truth` (n,) is 1 or 0 where a person labelled the page and NaN elsewhere; only labelled pages are measured. Without
-    it the measure is agreement with the judge. See `chosen_of` for the rule. Raises BadInput where no set is as fast as
+    it the measure is agreement with the judge. `kinds` are the kinds of head to try for a block, the standard one first. See `chosen_of` for the rule. Raises BadInput where no set is as fast as
     asked for, or no fold can be measured.
     """
     p, weight = targets_of(len(features), targets, sample_weight)
@@ -82,7 +90,8 @@ def choose(
     both_classes(measured[~np.isnan(measured)] > 0.5, "choose")
     fold_of = folds_of(groups, p, folds=folds, random_state=random_state)
     blocks = dict.fromkeys(name for names in feature_sets for name in names)
-    best = {name: _best_head(features, name, p, weight, measured, fold_of, cs, random_state) for name in blocks}
+    ways = {name: [(kind, c) for kind in kinds.get(name) or KINDS_OF[name] for c in _nearest(cs)] for name in blocks}
+    best = {name: _best_head(features, name, ways[name], p, weight, measured, fold_of, random_state) for name in blocks}
     tried = []
     for names in dict.fromkeys(in_order(names) for names in feature_sets):
         scores = blended(np.column_stack([best[name][2] for name in names]), p, weight, fold_of)
@@ -91,57 +100,32 @@ def choose(
     return ranked_choices(tried, prefer=prefer, least_pages_per_s=least_pages_per_s)
 
 
-def held_out_log_odds(
-    features: Features,
-    heads: Mapping[str, tuple[Kind, float]],
-    p: Array,
-    weight: Array,
-    fold_of: npt.NDArray[np.int64],
-    *,
-    random_state: int = 0,
-) -> Array:
-    """Log-odds (n, blocks) of each page by heads that saw no page of its fold; 0 where a fold leaves nothing to learn."""
-    found = np.zeros((len(features), len(heads)))
-    for fold in np.unique(fold_of):
-        held = fold_of == fold
-        if not teaches(p[~held], weight[~held]):
-            continue
-        for column, (name, (kind, c)) in enumerate(heads.items()):
-            block = features.block(name)
-            head = fit_head(name, kind, block[~held], p[~held], weight[~held], c=c, random_state=random_state)
-            found[held, column] = head.log_odds(name, block[held])
-    return found
-
-
-def blended(scores: Array, p: Array, weight: Array, fold_of: npt.NDArray[np.int64]) -> Array:
-    """Scores (n,) of each page from held-out log-odds (n, k), the weights of the blend learned on the other folds."""
-    if scores.shape[1] == 1:
-        return sigmoid(scores[:, 0])
-    found = np.zeros(len(scores))
-    for fold in np.unique(fold_of):
-        held = fold_of == fold
-        found[held] = fit_blend(scores[~held], p[~held], weight[~held]).log_odds(scores[held])
-    return sigmoid(found)
+def _nearest(cs: Sequence[float]) -> list[float]:
+    return sorted(cs, key=lambda c: abs(np.log(c)))
 
 
 def _best_head(
     features: Features,
     name: str,
+    ways: Sequence[tuple[Kind, float]],
     p: Array,
     weight: Array,
     measured: Array,
     fold_of: npt.NDArray[np.int64],
-    cs: Sequence[float],
     random_state: int,
 ) -> tuple[Kind, float, Array]:
-    """The kind and strength that suit a block best, and the held-out log-odds (n,) they gave."""
-    found: list[tuple[float, Kind, float, Array]] = []
-    for kind in KINDS_OF[name]:
-        for c in cs:
-            scores = held_out_log_odds(features, {name: (kind, c)}, p, weight, fold_of, random_state=random_state)[:, 0]
-            auc = mean_and_error(aucs_by_fold(scores, measured, fold_of))[0]
-            found.append((-1.0 if np.isnan(auc) else auc, kind, c, scores))
-    return max(found, key=lambda one: one[0])[1:]
+    """The kind and strength that suit a block, and the held-out log-odds (n,) they gave: the first of `ways`, unless the
+    best is better by more than SURE standard errors of the difference over folds. Few labels tell no kinds apart."""
+    scores = [
+        held_out_log_odds(features, {name: (kind, c)}, p, weight, fold_of, random_state=random_state)[:, 0]
+        for kind, c in ways
+    ]
+    aucs = [aucs_by_fold(one, measured, fold_of) for one in scores]
+    means = [mean_and_error(one)[0] for one in aucs]
+    best = 0 if np.isnan(means).all() else int(np.nanargmax(means))
+    gain, error = mean_and_error(aucs[best] - aucs[0])
+    taken = best if gain > SURE * error else 0
+    return *ways[taken], scores[taken]
 
 
 def ranked_choices(
@@ -159,19 +143,31 @@ def ranked_choices(
     if np.isnan(means).all():
         raise BadInput("choose: no fold has pages of both classes; label more pages or use fewer folds")
     best = fast[int(np.nanargmax(means))][1]
+    broadest = max(fast, key=lambda one: (len(one[0]), -pages_per_s(one[0])))[1]
     rows = [
-        Choice(tuple(heads), heads, *mean_and_error(aucs), *mean_and_error(best - aucs), pages_per_s(heads))
+        Choice(
+            tuple(heads), heads, *mean_and_error(aucs), *mean_and_error(best - aucs), pages_per_s(heads),
+            *mean_and_error(broadest - aucs),
+        )
         for heads, aucs in fast
-    ]
+    ]  # fmt: skip
     rows = sorted((row for row in rows if not np.isnan(row.auc)), key=lambda row: (row.behind, -row.pages_per_s))
     chosen = chosen_of(rows, prefer)
     return [replace(row, front=_on_front(row, rows), chosen=row is chosen) for row in rows]
 
 
 def chosen_of(rows: Sequence[Choice], prefer: Prefer) -> Choice:
-    """The fastest row that is good enough. `speed`: within one standard error of the best (Breiman et al. 1984; here of
-    the paired difference over folds). `quality`: within AS_GOOD of it."""
-    good = [row for row in rows if row.behind <= (row.behind_error if prefer == "speed" else AS_GOOD)]
+    """The row to take.
+
+    `speed`: the fastest within one standard error of the best (Breiman et al. 1984; here of the paired difference over
+    folds). `quality`: the row of most blocks, which few labels cannot lead astray, since it averages heads; the best one
+    where it is better than that by more than SURE standard errors; or the fastest one that surely loses no more than
+    AS_GOOD."""
+    if prefer == "speed":
+        good = [row for row in rows if row.behind <= row.behind_error]
+    else:
+        better = [row for row in rows if -row.loss > SURE * row.loss_error > 0]
+        good = better[:1] or [row for row in rows if row.loss + SURE * row.loss_error <= AS_GOOD]
     return max(good, key=lambda row: (row.pages_per_s, -len(row.features), row.auc))
 
 

@@ -5,28 +5,29 @@ Beside it the baseline that is never left out: TF-IDF and logistic regression on
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.baseline import LexicalBaseline
-from curate.blend import Blend, fit_blend
 from curate.calibration import Calibration, calibration_of
 from curate.card import card
 from curate.checked import Array, targets_of
-from curate.choosing import Choice, Heads, blended, choose, held_out_log_odds, ranked_choices
-from curate.errors import BadInput
+from curate.choosing import Choice, choose, ranked_choices
+from curate.errors import BadInput, did_you_mean
 from curate.features import SHAPE_NAMES, Features, features_of, in_order
 from curate.folds import folds_of
-from curate.heads import KINDS_OF, Head, fit_head
-from curate.logistic import sigmoid
+from curate.heads import KINDS_OF
 from curate.ngrams import CHAR_BITS, LONGEST_RUN, READ_CHARS
+from curate.outputs import Output, values_of
 from curate.schema import fingerprint
+from curate.scorer import Heads, Scorer, fit_scorer, held_out_scores
 from curate.static import StaticVectors
 from curate.store import read_json, whole, write_json, write_text
 from curate.thresholds import Threshold, f1_threshold, threshold_at, threshold_for
@@ -36,11 +37,12 @@ __all__ = [
     "folds_of", "ranked_choices", "threshold_at", "threshold_for",
 ]  # fmt: skip
 
-FORMAT = 2
+FORMAT = 3
 FEATURES_ID = fingerprint("hashed in numpy", SHAPE_NAMES, READ_CHARS, LONGEST_RUN, CHAR_BITS)
 """Name of the way features are made: a classifier of another way is refused, not misread."""
-INNER_FOLDS = 5
-"""Folds within the training pages on which the blend's weights are learned."""
+
+
+PARAMETERS = ("embedder_id", "features", "c", "heads", "static", "ngram_bits", "random_state")
 
 
 class PageClassifier:
@@ -72,7 +74,21 @@ class PageClassifier:
         self.random_state = random_state
         self.calibration_: Calibration | None = None
         self.threshold_: Threshold | None = None
+        self.outputs_: dict[str, Output] = {}
         self.provenance: dict[str, Any] = {}
+        self.beside: Path | None = None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What it was made with, as scikit-learn's `clone` asks."""
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def set_params(self, **params: Any) -> "PageClassifier":
+        """Change what it was made with. Raises BadInput for a name that is none of its parameters."""
+        for name, value in params.items():
+            if name not in PARAMETERS:
+                raise BadInput(f"classifier: no parameter {name!r}{did_you_mean(name, PARAMETERS)}")
+            setattr(self, name, value)
+        return self
 
     def fit(
         self,
@@ -88,25 +104,22 @@ class PageClassifier:
         no probabilities.
         """
         p, weight = targets_of(len(features), targets, sample_weight)
-        self.heads_ = {
-            name: fit_head(name, kind, features.block(name), p, weight, c=c, random_state=self.random_state)
-            for name, (kind, c) in self._heads().items()
-        }
-        self.blend_ = self._blend(features, p, weight, groups)
+        self.scorer_ = fit_scorer(features, self.kinds, p, weight, groups=groups, random_state=self.random_state)
         self.calibration_ = self.threshold_ = None
+        self.outputs_ = {}
         return self
 
     def predict_score(self, features: Features) -> Array:
         """Scores (n,) in [0, 1], not calibrated."""
-        heads = self._fitted().heads_
-        scores = [head.log_odds(name, features.block(name)) for name, head in heads.items()]
-        return sigmoid(self.blend_.log_odds(np.column_stack(scores)))
+        return self._fitted().scorer_.score(features)
+
+    def predict_outputs(self, features: Features) -> dict[str, Array]:
+        """Values (n,) of what else it learned, by name: `level`, `class NAME`, `criterion NAME`."""
+        return values_of(self.outputs_, features)
 
     def score(self, texts: Sequence[str], embeddings: npt.NDArray[np.float32] | None = None) -> Array:
         """Probabilities (n,) that people would keep these texts; scores, where nothing was calibrated. Texts are embedded
         by its own embedder where it needs that and no `embeddings` are given."""
-        if self.needs_embedding and embeddings is None:
-            embeddings = self.embedder().embed(texts)
         scores = self.predict_texts(texts, embeddings)
         return self.probability_of(scores) if self.calibration_ else scores
 
@@ -115,7 +128,7 @@ class PageClassifier:
         from curate.embed import Embedder
 
         given = {"embedder": "", **self.provenance}
-        found = Embedder(given["embedder"], **given.get("embedder_settings", {}))
+        found = Embedder(str(self.beside or given["embedder"]), **given.get("embedder_settings", {}))
         if found.id != self.embedder_id:
             raise BadInput(f"classifier: embedder {given['embedder']!r} is not the one it was trained on")
         return found
@@ -136,15 +149,32 @@ class PageClassifier:
         self, texts: Sequence[str], embeddings: npt.NDArray[np.float32] | None = None, *, batch_pages: int = 1024
     ) -> Array:
         """Scores (n,) of pages of any number, with the features of `batch_pages` in memory at a time."""
-        scores = [np.zeros(0)]
+        parts = self.features_in_parts(texts, embeddings, batch_pages=batch_pages)
+        return np.concatenate([np.zeros(0), *(self.predict_score(made) for made in parts)])
+
+    def predict_all(
+        self, texts: Sequence[str], embeddings: npt.NDArray[np.float32] | None = None, *, batch_pages: int = 1024
+    ) -> dict[str, Array]:
+        """`score` (n,) and every other output (n,) by name, from one look at each page."""
+        found: list[dict[str, Array]] = []
+        for made in self.features_in_parts(texts, embeddings, batch_pages=batch_pages):
+            found.append({"score": self.predict_score(made), **self.predict_outputs(made)})
+        return {
+            name: np.concatenate([np.zeros(0), *(part[name] for part in found)]) for name in ("score", *self.outputs_)
+        }
+
+    def features_in_parts(
+        self, texts: Sequence[str], embeddings: npt.NDArray[np.float32] | None = None, *, batch_pages: int = 1024
+    ) -> Iterator[Features]:
+        """The features of the pages, `batch_pages` at a time. Texts are embedded by its own embedder where it needs that and
+        no `embeddings` (n, d) are given."""
+        embedder = self.embedder() if self.needs_embedding and embeddings is None and texts else None
         for start in range(0, len(texts), batch_pages):
             part = slice(start, start + batch_pages)
-            vectors = None if embeddings is None else embeddings[part]
-            made = features_of(
+            vectors = embedder.embed(texts[part]) if embedder else None if embeddings is None else embeddings[part]
+            yield features_of(
                 texts[part], vectors, static=self.static, ngram_bits=self.ngram_bits, blocks=self._blocks()
             )
-            scores.append(self.predict_score(made))
-        return np.concatenate(scores)
 
     def calibrate(self, score: npt.ArrayLike, truth: npt.ArrayLike) -> "PageClassifier":
         """Learn what the scores of labelled pages mean; they must be out of fold, or of pages it was not fitted on."""
@@ -164,8 +194,7 @@ class PageClassifier:
         learned on the other folds."""
         p, weight = targets_of(len(features), targets, sample_weight)
         fold_of = folds_of(groups, p, folds=folds, random_state=self.random_state)
-        scores = held_out_log_odds(features, self._heads(), p, weight, fold_of, random_state=self.random_state)
-        return blended(scores, p, weight, fold_of)
+        return held_out_scores(features, self.kinds, p, weight, fold_of, random_state=self.random_state)
 
     def settings(self) -> dict[str, Any]:
         """What names it beside what it learned."""
@@ -189,16 +218,18 @@ class PageClassifier:
         calibration = asdict(self.calibration_) if self.calibration_ else None
         arrays = {name: _array_hash(array) for name, array in sorted(self._arrays().items())}
         static = self.static.id if self.static and "static" in self.features else None
-        return fingerprint("classifier", FORMAT, FEATURES_ID, self.settings(), static, arrays, calibration)
+        outputs = [_words(output) for output in self.outputs_.values()]
+        return fingerprint("classifier", FORMAT, FEATURES_ID, self.settings(), static, arrays, calibration, outputs)
 
     @property
     def id(self) -> str:
         """Name of its decisions: the hash of all it learned, the threshold included; provenance is no part of it."""
         return fingerprint(self.score_id, asdict(self.threshold_) if self.threshold_ else None)
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path, *, with_embedder: bool = False) -> Path:
         """Write `classifier.json`, `weights.npz`, a README.md and, where it reads them, the static vectors: all or none. The
-        folder can be loaded anywhere. Raises BadInput when another classifier is there."""
+        folder can be loaded anywhere; `with_embedder` puts the files of the embedder into it. Raises BadInput when another
+        classifier is there."""
         if folder.exists():
             if PageClassifier.load(folder).id == self.id:
                 return folder
@@ -208,8 +239,10 @@ class PageClassifier:
             np.savez_compressed(temporary / "weights.npz", allow_pickle=False, **self._arrays())
             if self.static and "static" in self.features:
                 self.static.save(temporary / "static")
-            write_text(temporary / "README.md", card(self._record()))
-            write_json(temporary / "classifier.json", self._record())
+            if with_embedder:
+                copytree(self.embedder().folder, temporary / "embedder")
+            write_text(temporary / "README.md", card(self.record()))
+            write_json(temporary / "classifier.json", self.record())
         return folder
 
     @classmethod
@@ -221,11 +254,13 @@ class PageClassifier:
         arrays = _read_arrays(folder / "weights.npz")
         try:
             static = StaticVectors.load(folder / "static") if (folder / "static").exists() else None
-            return cls._restored(record, arrays, static)
+            made = cls._restored(record, arrays, static)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"{folder}: is damaged ({type(error).__name__}: {error}); distill it again") from error
         except BadInput as error:
             raise BadInput(f"{folder}: {error}") from error
+        made.beside = folder / "embedder" if (folder / "embedder").is_dir() else None
+        return made
 
     @classmethod
     def _restored(
@@ -236,13 +271,11 @@ class PageClassifier:
         heads = record["settings"]["heads"]
         made = cls(**{**record["settings"], "heads": heads and {name: tuple(head) for name, head in heads.items()}})
         made.static = static
-        made.heads_ = {
-            name: Head(kind, {key.split("/")[1]: array for key, array in arrays.items() if key.startswith(f"{name}/")})
-            for name, (kind, _) in made._heads().items()
+        made.scorer_ = Scorer.of_arrays(arrays, made.kinds)
+        made.outputs_ = {
+            said["name"]: Output(**said, scorer=Scorer.of_arrays(_below(arrays, f"output/{place}/"), made.kinds))
+            for place, said in enumerate(record["outputs"])
         }
-        made.blend_ = Blend(
-            arrays["blend/offset"], arrays["blend/scale"], arrays["blend/weights"], arrays["blend/bias"][0]
-        )
         if record["calibration"]:
             made.calibration_ = Calibration(**{**record["calibration"], **_tuples(record["calibration"])})
         if record["threshold"]:
@@ -252,7 +285,8 @@ class PageClassifier:
             raise BadInput("is damaged (what it holds does not hash to its id); distill it again")
         return made
 
-    def _record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
+        """All that names and describes it, beside its arrays: what `classifier.json` holds."""
         return {
             "format": FORMAT,
             "id": self.id,
@@ -262,41 +296,32 @@ class PageClassifier:
             "shape_names": list(SHAPE_NAMES),
             "calibration": asdict(self.calibration_) if self.calibration_ else None,
             "threshold": asdict(self.threshold_) if self.threshold_ else None,
+            "outputs": [_words(output) for output in self.outputs_.values()],
             "provenance": self.provenance,
         }
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        blend = self._fitted().blend_
-        arrays = {f"{name}/{key}": array for name, head in self.heads_.items() for key, array in head.arrays.items()}
-        return {
-            **arrays,
-            "blend/offset": blend.offset,
-            "blend/scale": blend.scale,
-            "blend/weights": blend.weights,
-            "blend/bias": np.array([blend.bias]),
+        more = {
+            f"output/{place}/{key}": array
+            for place, output in enumerate(self.outputs_.values())
+            for key, array in output.scorer.arrays().items()
         }
+        return {**self._fitted().scorer_.arrays(), **more}
 
-    def _blend(self, features: Features, p: Array, weight: Array, groups: Sequence[str] | None) -> Blend:
-        heads = self._heads()
-        if len(heads) == 1:
-            return fit_blend(np.zeros((1, 1)), p[:1], weight[:1])
-        names = groups if groups is not None else [str(row) for row in range(len(p))]
-        fold_of = folds_of(names, p, folds=INNER_FOLDS, random_state=self.random_state)
-        scores = held_out_log_odds(features, heads, p, weight, fold_of, random_state=self.random_state)
-        return fit_blend(scores, p, weight)
-
-    def _heads(self) -> Heads:
+    @property
+    def kinds(self) -> Heads:
+        """The kind and strength of each block's head."""
         given = self.heads or {}
         return {name: given.get(name, (KINDS_OF[name][0], self.c)) for name in self._blocks()}
 
     def _blocks(self) -> tuple[str, ...]:
         blocks = in_order(self.features)
-        if "static" in blocks and self.static is None and hasattr(self, "heads_"):
+        if "static" in blocks and self.static is None and hasattr(self, "scorer_"):
             raise BadInput("classifier: its static vectors are missing; give them as `static`, or distill it again")
         return blocks
 
     def _fitted(self) -> "PageClassifier":
-        if not hasattr(self, "heads_"):
+        if not hasattr(self, "scorer_"):
             raise BadInput("classifier: not fitted; call fit first")
         return self
 
@@ -304,6 +329,15 @@ class PageClassifier:
 def load_classifier(path: str | Path) -> PageClassifier:
     """The classifier of a folder, or of a workspace's `classifiers/ID`; `.score(texts)` scores pages with it."""
     return PageClassifier.load(Path(path))
+
+
+def _words(output: Output) -> dict[str, Any]:
+    """An output without its arrays."""
+    return {key: getattr(output, key) for key in ("name", "what", "top", "slope", "offset")}
+
+
+def _below(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
 
 
 def _array_hash(array: npt.NDArray[Any]) -> str:

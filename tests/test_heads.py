@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 
 from curate.errors import BadInput
-from curate.heads import KINDS_OF, fit_head, weighted
+from curate.heads import fit_head, kinds_of, weighted
 from curate.ngrams import word_counts
 
 RNG = np.random.default_rng(2)
@@ -43,7 +43,7 @@ def test_a_page_without_words_is_scored_by_the_bias() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("ngrams", "kernel"), ("shape", "forest")])
 def test_a_kind_that_a_block_has_not_is_refused(name: str, kind: str) -> None:
-    with pytest.raises(BadInput, match=f"{name} takes {' or '.join(KINDS_OF[name])}"):  # type: ignore[index]
+    with pytest.raises(BadInput, match=f"{name} takes {' or '.join(kinds_of(name))}"):
         fit_head(name, kind, word_counts(["a b"]), np.ones(1), np.ones(1))  # type: ignore[arg-type]
 
 

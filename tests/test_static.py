@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -31,6 +33,25 @@ def test_a_page_is_the_mean_of_its_tokens_of_unit_length() -> None:
     assert rows[3] == pytest.approx([np.sqrt(0.5), np.sqrt(0.5)], abs=1e-3)
     assert rows[0] @ rows[1] < 0.5 < rows[0] @ made().embed(["theorem"])[0]
     assert made().embed(["half \ud800 a character"]).shape == (1, 2)
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zs")) | st.just(" "), max_size=60))
+)
+def test_words_are_cut_as_the_tokenizer_cuts_the_page(texts: list[str]) -> None:
+    vectors = made()
+    whole = [found.ids for found in vectors._encoder.encode_batch_fast(texts, add_special_tokens=False)]
+    for _ in range(2):
+        assert vectors._tokens([text.split() for text in texts]) == whole
+
+
+def test_words_are_kept_up_to_a_bound_and_long_ones_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curate.static, "MOST_KNOWN", 10)
+    vectors = made()
+    for start in range(0, 60, 6):
+        vectors.embed([" ".join(f"w{start + i}" for i in range(6)) + " " + "proof" * 20])
+        assert len(vectors._known) <= 10 + 6
+        assert all(len(word) <= curate.static.LONGEST_KNOWN for word in vectors._known)
 
 
 def test_what_is_loaded_is_what_was_saved_and_goes_to_a_worker(tmp_path: Path) -> None:

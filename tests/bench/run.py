@@ -14,7 +14,7 @@ from measure import Row, cannot_run, machine, short
 from curate.errors import CurateError
 from curate.store import write_json
 
-BENCHES = ("cli", "client", "extract", "features", "filter", "sample", "sources", "store", "judge")
+BENCHES = ("classifier", "cli", "client", "extract", "features", "filter", "sample", "sources", "store", "judge")
 RESULTS = Path(__file__).with_name("results.json")
 
 
