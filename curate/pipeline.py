@@ -13,9 +13,9 @@ from curate import judge as judges
 from curate import rubric as rubrics
 from curate.classifier import PageClassifier
 from curate.config import STAGES, Opened, stage_between
-from curate.embed import Embedder
 from curate.errors import BadInput, CurateError, did_you_mean
 from curate.judge import Form, Judge, Layout
+from curate.labels.truth import truth_of
 from curate.llm import Client
 from curate.models import Models, served_by, weights_hash
 from curate.progress import Progress
@@ -118,6 +118,7 @@ class Work:
             "labelled": [
                 [page_id(p.text), p.split, p.group, p.said, sorted(p.criteria.items())] for p in self.to_tune()
             ],
+            **self._how(),
             "grader": self._grader_hash(),
         }
 
@@ -136,10 +137,11 @@ class Work:
 
     def _inputs_distill(self) -> dict[str, Any]:
         return {
-            "settings": self.p.distill.model_dump(),
+            "settings": self.p.distill.model_dump(exclude={"backend", "devices"}),
             "score": self.done("score"),
             "labelled": [[page_id(p.text), p.split, p.group, p.said] for p in self.labelled("train", "val")],
             "keep": sorted(self.rubric.kept),
+            **self._how(),
         }
 
     def _inputs_filter(self) -> dict[str, Any]:
@@ -147,6 +149,7 @@ class Work:
         return {
             "settings": self.p.filter.model_dump(exclude={"source", "workers"}),
             "classifier": self.record("distill")["report"]["classifier_id"],
+            "sample": self.done("sample"),
             "corpus": source_fingerprint(source, found),
         }
 
@@ -155,8 +158,14 @@ class Work:
             "settings": self.p.report.model_dump(),
             "rubric": self.rubric.hash,
             "labels": label.labels_fingerprint(self.labels()),
+            **self._how(),
             **{stage: self.done(stage) for stage in stages_of(self.opened)[:-1]},
         }
+
+    def _how(self) -> dict[str, Any]:
+        """How raters are put together, where not by the mean: what was made by that keeps its name."""
+        how = self.p.label.consensus
+        return {} if how == "mean" else {"consensus": how}
 
     def done(self, stage: str) -> str:
         """The fingerprint under which an earlier stage is done; of the sample, that of the last round drawn."""
@@ -194,8 +203,10 @@ class Work:
     def labelled(self, *splits: str) -> list[Labelled]:
         """Labelled pages of some splits, in a fixed order."""
         truth = self.truth()
-        pages = [p for p in self._in_order(*splits) if p["page_id"] in truth]
-        means = [self.rubric.consensus([row["level"] for row in truth[p["page_id"]]]) for p in pages]
+        split = {p["page_id"]: p["split"] for p in self.pages()}
+        levels = truth_of(self.labels(), self.rubric, how=self.p.label.consensus, splits=split)
+        pages = [p for p in self._in_order(*splits) if p["page_id"] in levels]
+        means = [levels[p["page_id"]] for p in pages]
         return [
             _as_labelled(
                 page,
@@ -316,7 +327,7 @@ class Work:
         )
 
     def _embed(self, texts: Sequence[str]) -> Any:
-        return Embedder(self.p.distill.embedder, max_tokens=self.p.distill.max_tokens).embed(texts)
+        return distill.embedder_of(self.p.distill).embed(texts)
 
     def _informative(self) -> sample.Informative | None:
         """How much pages would teach by the newest classifier: most where it is least sure on which side of the threshold
@@ -456,13 +467,14 @@ class Work:
         return tuned, score.planted(tuned, pages, self.p.score.injections, ends=ends)
 
     def _run_distill(self, name: str) -> distill.Report:
-        tuned = self.judge("tuned")
+        tuned, taught = self.judge("tuned"), self.labelled("train", "val")
         return distill.run(
             self.store,
             self.p.distill,
             pages=[p for p in self.pages() if p["split"] != "test"],
             judgments=self._judged(tuned),
-            truth={p.page_id: p.truth for p in self.labelled("train", "val")},
+            truth={p.page_id: p.truth for p in taught},
+            criteria={p.page_id: dict(p.criteria) for p in taught},
             rubric=self.rubric,
             judge_id=tuned.id,
             progress=self.progress,
@@ -482,7 +494,9 @@ class Work:
             classifier_id=self.record("distill")["report"]["classifier_id"],
             embedder=self.p.distill.embedder,
             max_tokens=self.p.distill.max_tokens,
+            running=distill.running(self.p.distill),
             name=name,
+            pages=self.store.read("pages", self.done("sample")).drop_columns(["text"]).to_pylist(),
             progress=self.progress,
         )
 
@@ -501,6 +515,7 @@ class Work:
             max_tokens=self.p.distill.max_tokens,
             name=name,
             progress=self.progress,
+            consensus=self.p.label.consensus,
         )
 
 
@@ -713,7 +728,8 @@ def summary(stage: str, r: Mapping[str, Any]) -> str:
         case "distill":
             return f"classifier {r['classifier_id'][:8]} on {r['trained_on']:,} pages, {'+'.join(r['features'])}; cross-validated AUC {_two(r['cv_auc'])}"
         case "filter":
-            return f"kept {r['kept']:,} of {r['pages']:,} pages ({r['kept'] / max(r['pages'], 1):.0%})"
+            promised = {True: f"; {r['promise']['aim']} promised", False: f"; {r['promise']['aim']} NOT promised"}
+            return f"kept {r['kept']:,} of {r['pages']:,} pages ({r['kept'] / max(r['pages'], 1):.0%}){promised.get(r['promise']['promised'], '')}"
         case _:
             return str(r["html"])
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,45 @@ from curate.checked import Array, both_classes, finite, same_length
 from curate.errors import BadInput
 from curate.intervals import Estimate, wilson
 
-AIM = re.compile(r"f1|(?P<what>precision>=|recall>=|keep_share=)(?P<number>0?\.\d+|0|1|1\.0+)")
+SHARE, AMOUNT = r"0?\.\d+|[01]|1\.0+", r"(?:\d+(?:\.\d*)?|\.\d+)(?:e\+?\d+)?[kMBT]?"
+AIM = re.compile(
+    rf"f1|(?P<what>precision>=|recall>=|keep_rate=|keep_rate<=|keep_share=|threshold=)(?P<share>{SHARE})"
+    rf"|(?P<budget>tokens<=|chars<=)(?P<amount>{AMOUNT})"
+)
+AIMS = (
+    "f1, precision>=0.9, recall>=0.9 or threshold=0.5, or of the corpus keep_rate=0.2, keep_rate<=0.2, tokens<=10B or "
+    "chars<=40B"
+)
+UNITS = {"k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
+
+class Aim(NamedTuple):
+    """What a threshold is to reach."""
+
+    what: str
+    """`f1`, `precision>=`, `recall>=`, `threshold=`, `keep_rate=`, `keep_rate<=`, `tokens<=` or `chars<=`."""
+    number: float
+
+    @property
+    def of_corpus(self) -> bool:
+        """Whether the corpus' scores alone decide, and no label."""
+        return self.what in ("keep_rate=", "keep_rate<=", "tokens<=", "chars<=")
+
+    @property
+    def rate(self) -> bool:
+        """Whether it is a rate that labels can promise."""
+        return self.what in ("precision>=", "recall>=")
+
+
+def aim_of(aim: str) -> Aim:
+    """An aim from its words, such as `precision>=0.9` or `tokens<=1.5B`. Raises BadInput for others."""
+    found = AIM.fullmatch(aim.replace(" ", ""))
+    if not found:
+        raise BadInput(f"aim: must be {AIMS} (got {aim!r})")
+    if found["budget"]:
+        unit = UNITS.get(found["amount"][-1], 1.0)
+        return Aim(found["budget"], float(found["amount"].rstrip("kMBT")) * unit)
+    return Aim((found["what"] or "f1").replace("keep_share", "keep_rate"), float(found["share"] or 0))
 
 
 @dataclass(frozen=True)
@@ -50,12 +88,13 @@ def threshold_for(values: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, 
     """The threshold on scores or probabilities (n,) that reaches `aim` on labels (n,).
 
     Aims: `f1` (the highest), `precision>=P` (keeps the most pages that way), `recall>=R` (keeps the fewest),
-    `keep_share=S` (nearest to S; needs no labels). It lies midway between the last page kept and the first dropped;
-    equal values are never parted. Raises BadInput for another aim, or labels that are all the same.
+    `keep_rate=S` (or `keep_share=S`: nearest to S) and `keep_rate<=S`, which need no labels. It lies midway between the
+    last page kept and the first dropped; equal values are never parted. Raises BadInput for another aim, or labels that
+    are all the same.
     """
     what, number = _aim(aim)
     numbers = finite(values, "threshold")
-    if what == "keep_share=":
+    if what.startswith("keep_rate"):
         labels = None
     else:
         labels = both_classes([] if truth is None else truth, "threshold")
@@ -96,11 +135,14 @@ def f1_threshold(probability: npt.ArrayLike, truth: npt.ArrayLike) -> Threshold:
     return threshold_at(float(expected.max()) / 2, probability, truth, aim="f1")
 
 
-def _aim(aim: str) -> tuple[str, float]:
-    found = AIM.fullmatch(aim.replace(" ", ""))
-    if not found:
-        raise BadInput(f"threshold: aim: got {aim!r}; use f1, precision>=0.9, recall>=0.9 or keep_share=0.2")
-    return found["what"] or "f1", float(found["number"] or 0)
+def _aim(aim: str) -> Aim:
+    try:
+        found = aim_of(aim)
+    except BadInput:
+        found = None
+    if found is None or found.what in ("threshold=", "tokens<=", "chars<="):
+        raise BadInput(f"threshold: aim: got {aim!r}; use f1, precision>=0.9, recall>=0.9 or keep_rate=0.2")
+    return found
 
 
 def _cuts(values: Array, labels: npt.NDArray[np.bool_] | None) -> tuple[Array, npt.NDArray[Any], npt.NDArray[Any]]:
@@ -120,7 +162,10 @@ def _best_cut(what: str, number: float, kept: Any, right: Any, n: int) -> tuple[
         return int(np.argmax(2 * right / (kept + positives))), ""
     if what == "recall>=":
         return int(np.argmax(right / positives >= number)), ""
-    if what == "keep_share=":
+    if what == "keep_rate<=":
+        fits = np.flatnonzero(kept / n <= number)
+        return (int(fits[-1]), "") if len(fits) else (0, f"equal values cannot be parted: at least {kept[0] / n:.3f}")
+    if what == "keep_rate=":
         index = int(np.argmin(np.abs(kept / n - number)))
         tied = abs(kept[index] - number * n) >= 1
         return index, f"equal values cannot be parted: the nearest share is {kept[index] / n:.3f}" if tied else ""

