@@ -77,6 +77,7 @@ class PageClassifier:
         self.outputs_: dict[str, Output] = {}
         self.provenance: dict[str, Any] = {}
         self.beside: Path | None = None
+        self._embedder: Any = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What it was made with, as scikit-learn's `clone` asks."""
@@ -127,10 +128,13 @@ class PageClassifier:
         """The embedder whose vectors it reads. Raises BadInput where this machine has another one by that name."""
         from curate.embed import Embedder
 
+        if self._embedder is not None:
+            return self._embedder
         given = {"embedder": "", **self.provenance}
         found = Embedder(str(self.beside or given["embedder"]), **given.get("embedder_settings", {}))
         if found.id != self.embedder_id:
             raise BadInput(f"classifier: embedder {given['embedder']!r} is not the one it was trained on")
+        self._embedder = found
         return found
 
     def predict_probability(self, features: Features) -> Array:

@@ -190,7 +190,7 @@ def decide(
              reasoned AS (
                SELECT *, CASE WHEN outside THEN '{OUTSIDE}' WHEN score IS NULL THEN '{NO_TEXT}' WHEN again THEN '{DUPLICATE}'
                               WHEN score < ? THEN '{BELOW}' ELSE '{KEPT}' END AS reason FROM marked)
-        SELECT page_id, shard, row, url, score, ({tier})::INT AS tier, reason = '{KEPT}' AS keep, reason, chars,
+        SELECT page_id, shard, row, url, score, ({tier})::INT AS tier, reason = '{KEPT}' AS keep, reason, chars, said,
                '{classifier_id}' AS classifier_id
         FROM reasoned ORDER BY shard, row
         """,

@@ -12,7 +12,7 @@ from typing import Any
 from curate import judge as judges
 from curate import rubric as rubrics
 from curate.classifier import PageClassifier
-from curate.config import STAGES, Opened, stage_between
+from curate.config import STAGES, Opened, open_pipeline, stage_between
 from curate.errors import BadInput, CurateError, did_you_mean
 from curate.judge import Form, Judge, Layout
 from curate.labels.truth import truth_of
@@ -151,7 +151,27 @@ class Work:
             "classifier": self.record("distill")["report"]["classifier_id"],
             "sample": self.done("sample"),
             "corpus": source_fingerprint(source, found),
+            **({"also": {name: path.name for name, path in self.also().items()}} if self.p.filter.also else {}),
         }
+
+    def also(self) -> dict[str, Path]:
+        """The folders of `filter.also`, by name: of a pipeline, that of its newest classifier. Raises BadInput where there
+        is none."""
+        found = {}
+        for name, given in self.p.filter.also.items():
+            path = self.opened.file.absolute().parent / given
+            if path.suffix in (".yaml", ".yml"):
+                store = Store(open_pipeline(path).workspace)
+                records = store.records("distill")
+                if not records:
+                    raise BadInput(
+                        f"filter.also.{name}: {given} has no classifier yet; run `curate run {given} --until distill`"
+                    )
+                path = store.root / "classifiers" / records[-1]["report"]["classifier_id"]
+            if not (path / "classifier.json").exists():
+                raise BadInput(f"filter.also.{name}: {given} is neither the folder of a classifier nor a pipeline file")
+            found[name] = path
+        return found
 
     def _inputs_report(self) -> dict[str, Any]:
         return {
@@ -495,6 +515,7 @@ class Work:
             embedder=self.p.distill.embedder,
             max_tokens=self.p.distill.max_tokens,
             running=distill.running(self.p.distill),
+            also=self.also(),
             name=name,
             pages=self.store.read("pages", self.done("sample")).drop_columns(["text"]).to_pylist(),
             progress=self.progress,
@@ -512,7 +533,6 @@ class Work:
             judges={which: self.judge(which) for which in ("untuned", "tuned")},
             records=self.records,
             spend=self.models.spend.by_purpose(),
-            max_tokens=self.p.distill.max_tokens,
             name=name,
             progress=self.progress,
             consensus=self.p.label.consensus,

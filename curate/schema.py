@@ -98,6 +98,8 @@ CANDIDATE_SCORES = pa.schema(
         ("level", pa.int32()),
     ]
 )
+SAID = pa.map_(pa.string(), pa.float64())
+"""What else is said of a page: outputs of the classifier, and other classifiers, by name."""
 SCORES = pa.schema(
     [
         ("page_id", pa.string()),
@@ -106,6 +108,7 @@ SCORES = pa.schema(
         ("url", pa.string()),
         ("score", pa.float64()),
         ("chars", pa.int64()),
+        ("said", SAID),
         ("outside", pa.bool_()),
         ("classifier_id", pa.string()),
     ]
@@ -121,6 +124,7 @@ DECISIONS = pa.schema(
         ("keep", pa.bool_()),
         ("reason", pa.string()),
         ("chars", pa.int64()),
+        ("said", SAID),
         ("classifier_id", pa.string()),
     ]
 )

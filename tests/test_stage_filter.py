@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_world import distilled, level_of, pages, words
+from small_world import STEM, distilled, level_of, pages, words
 
+from curate.classifier import PageClassifier
 from curate.errors import BadInput, CurateError
 from curate.keeping import OWN_COLUMNS
 from curate.progress import Progress, Quiet
@@ -72,6 +74,7 @@ def run(
     max_tokens: int = 256,
     progress: Progress | None = None,
     pages: list[dict[str, Any]] | None = None,
+    beside: dict[str, Path] | None = None,
     **given: Any,
 ) -> filters.Report:
     source_keys = {key: given.pop(key) for key in ("batch_pages", "url", "id", "html", "on_error") if key in given}
@@ -88,6 +91,7 @@ def run(
         name=name,
         progress=progress or Quiet(),
         pages=pages or (),
+        also=beside or {},
     )
 
 
@@ -159,7 +163,7 @@ def test_kept_shards_hold_all_columns_as_they_came_and_the_own_ones_beside(store
     mask = found.column("keep")
     came = pq.read_table(tmp_path / "in" / "all.parquet").filter(mask)
     assert out.select(table.column_names).equals(came)
-    assert out.column_names == [*table.column_names, *OWN_COLUMNS]
+    assert out.column_names == [*table.column_names, *OWN_COLUMNS, "curate_level"]
     assert 0 < out.num_rows < size
     for own, column in zip(OWN_COLUMNS, ("page_id", "score", "tier"), strict=True):
         assert out.column(own).to_pylist() == found.filter(mask).column(column).to_pylist()
@@ -599,7 +603,7 @@ def test_text_of_raw_html_is_scored_and_the_html_is_kept(store: Store, tmp_path:
     run(store, tmp_path / "html", name="html", aim="threshold=0.5", html="raw")
     found = [row["score"] for row in decisions(store, "html").to_pylist()]
     assert found == pytest.approx([row["score"] for row in decisions(store, "text").to_pylist()])
-    assert kept(store, "h.parquet", "html").column_names == ["raw", "n", *OWN_COLUMNS]
+    assert kept(store, "h.parquet", "html").column_names == ["raw", "n", *OWN_COLUMNS, "curate_level"]
 
 
 def test_shards_that_cannot_be_read_are_left_out_and_said(store: Store, tmp_path: Path) -> None:
@@ -617,3 +621,30 @@ def test_shards_that_cannot_be_read_are_left_out_and_said(store: Store, tmp_path
     ]
     assert kept(store, "shard-3.parquet").num_rows == 0
     assert report.kept == sum(kept(store, f"shard-{n}.parquet").num_rows for n in range(4))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_other_classifiers_and_levels_become_columns_and_do_not_decide(
+    store: Store, trained: tuple[Path, str], tmp_path: Path, workers: int
+) -> None:
+    path = corpus(tmp_path / "in")
+    other = PageClassifier.load(trained[0] / "classifiers" / trained[1])
+    other.outputs_, other.calibration_ = {}, None
+    other.save(tmp_path / "other")
+    alone = run(store, path, name="alone")
+    report = run(store, path, name="both", beside={"junk score": tmp_path / "other"}, workers=workers)
+    assert (alone.said, report.said) == (["level"], ["level", "junk score"])
+    assert [row["keep"] for row in decisions(store, "both").to_pylist()] == [
+        row["keep"] for row in decisions(store, "alone").to_pylist()
+    ]
+    found = kept(store, "shard-0.parquet", "both")
+    assert found.column_names[-2:] == ["curate_level", "curate_junk_score"]
+    assert found.column("curate_junk_score").to_pylist() == pytest.approx(other.score(found.column("text").to_pylist()))
+    level = np.array(found.column("curate_level").to_pylist())
+    assert level.min() >= 0
+    assert level.max() <= STEM.top
+    both = decisions(store, "both").to_pylist()
+    assert dict(both[0]["said"]).keys() == {"level", "junk score"}
+    assert store.sql(
+        "SELECT count(*) AS n FROM decisions WHERE said['level'] >= 0", scopes={"decisions": "both"}
+    ).to_pylist() == [{"n": 120}]

@@ -69,3 +69,16 @@ def test_without_a_judge_there_is_no_help(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--assist: no judge has said anything .* --until score"):
         PipelineDesk(opened(tmp_path), assist="after")
     assert desk(tmp_path).assist == ""
+
+
+def test_who_saw_the_judge_once_is_marked_from_then_on_also_after_taking_back(tmp_path: Path) -> None:
+    at = judged_desk(tmp_path, assist="after", rows=pages(30))
+    page = next(one for one in at.ahead("anna", count=30) if splits(at)[one["page_id"]] != "test")
+    first = at.save("anna", level(page, 1))
+    assert at.save("anna", level(page, 1)) == first, "sent twice is said once"
+    at.undo("anna", first)
+    at.save("anna", level(page, 2))
+    plain = PipelineDesk(at.opened)
+    plain.save("anna", level(page, 0))
+    said = {row["level"]: row["assisted"] for row in at.store.rows("labels") if row["level"] is not None}
+    assert said == {1: False, 2: True, 0: True}

@@ -14,7 +14,8 @@ from curate.config import open_pipeline
 from curate.errors import BadInput
 from curate.progress import Quiet
 from curate.stages import label
-from curate.web.desk import FOLD_CHARS, Given, PipelineDesk, rater_name, shown
+from curate.web.desk import Given, PipelineDesk, rater_name
+from curate.web.screen import FOLD_CHARS, shown
 
 
 def ids(found: list[dict[str, Any]]) -> list[str]:

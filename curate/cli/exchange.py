@@ -252,8 +252,8 @@ def _label(work: "Work", given: Mapping[str, Any], *, undo: bool) -> dict[str, A
     from datetime import UTC, datetime
 
     from curate.labels.parsing import criteria_of, mapped_level
-    from curate.labels.words import label_row
-    from curate.web.desk import UNDONE, rater_name
+    from curate.labels.words import UNDONE, label_row
+    from curate.web.desk import rater_name
 
     page = _page(work, str(given["page"]))
     at = datetime.now(UTC).isoformat(timespec="microseconds")

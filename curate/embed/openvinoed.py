@@ -1,4 +1,5 @@
-"""Tokenized pages to vectors by OpenVINO on the CPU, in int8 where it is wished: for CPUs without bfloat16 the fastest.
+"""Tokenized pages to vectors by OpenVINO on the CPU, in int8 where it is wished: the fastest for CPUs that have VNNI
+but not bfloat16.
 
 PyTorch's model is converted as it is, without a hub or another library between, and kept in the user's cache by content.
 OpenVINO and NNCF report each use to their maker unless their telemetry package cannot be imported, so here it cannot.

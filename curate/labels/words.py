@@ -9,6 +9,8 @@ from curate.schema import fingerprint
 
 ADJUDICATION = "adjudication"
 """The role of a word that settles what raters disagree on."""
+UNDONE = "undone"
+"""The flag of a word that takes the one before it back."""
 Row = dict[str, Any]
 
 

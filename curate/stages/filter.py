@@ -20,10 +20,11 @@ from curate.embed import Embedder
 from curate.engines.local import map_shards
 from curate.errors import BadInput, CurateError, did_you_mean
 from curate.keeping import kept_name, write_kept
+from curate.panel import Panel
 from curate.progress import Progress, Task
 from curate.promises import Promise
 from curate.sampling.visible import Visible, used_columns
-from curate.schema import DECISIONS, PAGES, SCORES, fingerprint
+from curate.schema import DECISIONS, PAGES, SAID, SCORES, fingerprint
 from curate.sources import Batch, Shard, Skips, Source, columns_of, read, source_fingerprint
 from curate.store import Expressions, Store
 from curate.thresholds import AIMS, aim_of
@@ -42,6 +43,9 @@ class Settings(BaseModel):
 
     source: Source | None = None
     """The corpus to filter; null: the pipeline's source."""
+    also: dict[str, str] = Field(default_factory=dict)
+    """Other classifiers to score with, on the same look at a page, whose probability becomes a column: name to the folder of
+    a classifier, or to a pipeline file, whose newest is taken. The first one alone decides."""
     where: str = ""
     """Only pages that meet this SQL condition are scored and may be kept; names as in sample.where."""
     aim: str = "f1"
@@ -118,6 +122,8 @@ class Report:
     histogram: list[int]
     shards: int
     folder: str
+    said: list[str] = field(default_factory=list)
+    """What else stands beside each page, by name."""
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -138,20 +144,23 @@ def run(
     progress: Progress,
     pages: Sequence[Mapping[str, Any]] = (),
     running: Mapping[str, Any] = MappingProxyType({}),
+    also: Mapping[str, Path] = MappingProxyType({}),
 ) -> Report:
     """Score every page once (resumed where it stopped), decide, and write `kept/<name>/`. A new threshold embeds nothing
     again. `pages` are those of the sample: what a labelled one stands for, its group and its columns.
-    `running` is how the embedder is run: its backend, precision and devices.
+    `running` is how the embedder is run: its backend, precision and devices. `also` are folders of other classifiers, by
+    name.
 
     Raises BadInput when no shard has a column of `by`, CurateError when a promise is required that cannot be given, a
     shard is damaged or the disk is full.
     """
     _check_columns(settings, source, shards)
-    classifier = PageClassifier.load(store.root / "classifiers" / classifier_id)
+    panel = _panel(store.root / "classifiers" / classifier_id, also)
     held = deciding.held_out(store.root / "classifiers" / f"{classifier_id}.held_out.parquet", pages)
     promise, slices = _promises(settings, source, held)
     condition = [settings.where] if settings.where else []
-    scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)), *condition)
+    others = [[name, one.score_id] for name, one in panel.others.items()]
+    scope = fingerprint(classifier_id, source_fingerprint(source, list(shards)), *condition, *others)
     _condition(source, shards, settings.where)
     _sweep(store.folder("scores", scope), store.folder("decisions", name), store.root / "kept" / name)
     done = _scored_rows(store, scope)
@@ -164,8 +173,8 @@ def run(
                 source,
                 scope,
                 done,
-                classifier,
-                _lazily(embedder, {**running, "max_tokens": max_tokens}, classifier),
+                panel,
+                _lazily(embedder, {**running, "max_tokens": max_tokens}, panel.first),
                 settings.where,
                 task,
             )
@@ -180,6 +189,7 @@ def run(
                 embedder,
                 {**running, "max_tokens": max_tokens},
                 settings.where,
+                dict(also),
             )
         for _, count in map_shards(work, shards, workers=settings.workers):
             task.advance(count)
@@ -202,7 +212,9 @@ def run(
             if slices:
                 rows = deciding.by_own_threshold(rows, _own_thresholds(settings, source, shard, rows, promise, slices))
             store.append("decisions", rows, scope=name, part=shard.name)
-            write_kept(store.root / "kept" / name / kept_name(shard), source, shard, rows, by, skips)
+            write_kept(
+                store.root / "kept" / name / kept_name(shard), source, shard, rows, by, skips, said=panel.names[1:]
+            )
             task.advance()
     found = _report(store, name, edges, by, len(shards), skips)
     return replace(
@@ -210,9 +222,14 @@ def run(
         threshold=_as_dict(threshold),
         promise=promise.as_dict(),
         slices_by=_sampled_column(settings, source),
+        said=panel.names[1:],
         slices={value: one.as_dict() if one else None for value, one in slices.items()},
         notes=[*_notes(settings, promise, slices), *_taught(pages, found.pages), *found.notes],
     )
+
+
+def _panel(folder: Path, also: Mapping[str, Path]) -> Panel:
+    return Panel(PageClassifier.load(folder), {name: PageClassifier.load(path) for name, path in also.items()})
 
 
 def _lazily(embedder: str, given: Mapping[str, Any], classifier: PageClassifier) -> Callable[[], Embedder]:
@@ -261,12 +278,13 @@ def _score_alone(
     embedder: str,
     given: Mapping[str, Any],
     where: str,
+    also: Mapping[str, Path],
     shard: Shard,
 ) -> int:
     """One shard in a process of its own; gives its rows."""
-    classifier = PageClassifier.load(Path(root) / "classifiers" / classifier_id)
-    make = _lazily(embedder, given, classifier)
-    _score_shard(Store(Path(root)), source, scope, done, classifier, make, where, None, shard)
+    panel = _panel(Path(root) / "classifiers" / classifier_id, also)
+    make = _lazily(embedder, given, panel.first)
+    _score_shard(Store(Path(root)), source, scope, done, panel, make, where, None, shard)
     return shard.rows or 0
 
 
@@ -275,7 +293,7 @@ def _score_shard(
     source: Source,
     scope: str,
     done: dict[str, int],
-    classifier: PageClassifier,
+    panel: Panel,
     embedder: Callable[[], Embedder],
     where: str,
     task: Task | None,
@@ -300,7 +318,7 @@ def _score_shard(
 
         if len(left):
             part = f"{shard.name}-{left.first_row:012d}"
-            store.append("scores", _scored(left, classifier, embedder, meets(left), embedded), scope=scope, part=part)
+            store.append("scores", _scored(left, panel, embedder, meets(left), embedded), scope=scope, part=part)
         if task:
             task.advance(len(batch) - told)
     return 0
@@ -347,19 +365,25 @@ def _condition(source: Source, shards: Sequence[Shard], where: str) -> _Conditio
 
 def _scored(
     batch: Batch,
-    classifier: PageClassifier,
+    panel: Panel,
     embedder: Callable[[], Embedder],
     meets: np.ndarray,
     embedded: Callable[[int], None],
 ) -> pa.Table:
+    def vectors(one: PageClassifier, texts: Sequence[str]) -> Any:
+        return (embedder() if one.embedder_id == panel.first.embedder_id else one.embedder()).embed(texts, embedded)
+
     all_texts = batch.texts()
     held = [i for i, text in enumerate(all_texts) if meets[i] and text.strip()]
     n = len(batch)
     scores = np.full(n, np.nan)
+    said: list[list[tuple[str, float]] | None] = [None] * n
     if held:
-        texts = [all_texts[i] for i in held]
-        vectors = embedder().embed(texts, embedded) if classifier.needs_embedding else None
-        scores[held] = classifier.probability_of(classifier.predict_texts(texts, vectors))
+        values = panel.said([all_texts[i] for i in held], vectors)
+        scores[held] = values.pop("probability")
+        rows = zip(*(column.tolist() for column in values.values()), strict=True) if values else iter(())
+        for i, row in zip(held, rows, strict=False):
+            said[i] = list(zip(values, row, strict=True))
     columns = {
         "page_id": batch.page_ids(),
         "shard": [batch.shard.name] * n,
@@ -367,8 +391,9 @@ def _scored(
         "url": batch.url.cast(pa.string()),
         "score": pa.array(scores, pa.float64(), from_pandas=True),
         "chars": [len(text) for text in all_texts],
+        "said": pa.array(said, SAID),
         "outside": pa.array(~meets),
-        "classifier_id": [classifier.id] * n,
+        "classifier_id": [panel.first.id] * n,
     }
     return pa.table(columns, schema=SCORES)
 

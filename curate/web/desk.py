@@ -10,15 +10,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.config import Opened
 from curate.errors import BadInput, did_you_mean
-from curate.labels.words import ADJUDICATION, moment
+from curate.labels.words import ADJUDICATION, UNDONE
 from curate.pipeline import Row, fresh_records
 from curate.progress import Quiet
 from curate.sampling import unit_hash
@@ -27,17 +26,14 @@ from curate.stages import label
 from curate.web import adjudication
 from curate.web.assignment import Candidate, Wish, chosen
 from curate.web.assist import Advice, Assist
+from curate.web.said import Said, undone
+from curate.web.screen import extent, shown
 
-FOLD_CHARS = 6000
-"""Characters of a page that are shown before its fold."""
 HOLD_SECONDS = 900
 """How long a page on one rater's screen comes later for the others."""
 PACE_PAGES = 30
 """Latest words of a rater that the pace is measured on."""
 LONGEST_NAME = 40
-UNDONE = "undone"
-SETTLED_NS = 50_000_000
-"""How long a folder must have been quiet before its time tells that nothing is new: clocks of file systems tick slowly."""
 
 
 class Given(BaseModel):
@@ -120,11 +116,7 @@ class PipelineDesk:
         self._wish = Wish(opened.pipeline.label.overlap, opened.pipeline.label.raters_test)
         self._wanted = {name: self._wish.raters(page) for name, page in self._pages.items()}
         self._lock = threading.Lock()
-        self._parts: set[str] = set()
-        self._listed: tuple[int, int] = (-1, 0)
-        self._words: dict[str, Row] = {}
-        self._rulings: dict[tuple[str, str], Row] = {}
-        self._last: dict[tuple[str, str], Row] = {}
+        self._said = Said(self.store, self.rubric, self._pages)
         self._held: dict[str, tuple[str, float]] = {}
         self._counted: tuple[int, label.Report] | None = None
 
@@ -135,15 +127,15 @@ class PipelineDesk:
         in the order of `assignment.chosen`. Where the judge is shown before, no page of the sealed test.
         """
         with self._lock:
-            self._refresh()
-            turn = sum(name == rater for (_, name), row in self._last.items() if row["flag"] != UNDONE) + len(besides)
+            self._said.refresh()
+            turn = sum(name == rater for (_, name), row in self._said.last.items() if not undone(row)) + len(besides)
             found = chosen(self._candidates(rater, set(besides)), count=count, turn=turn, enough=self._enough())
             held_at = time.monotonic()
             self._held |= {page["page_id"]: (rater, held_at) for page in found}
         return [self._shown(page) for page in found]
 
     def _candidates(self, rater: str, besides: set[str]) -> Iterator[Candidate]:
-        opinions, held = self._opinions(rater), self._held_by_others(rater)
+        opinions, held = self._said.opinions(rater, since=self._since), self._held_by_others(rater)
         for name, page in self._pages.items():
             if name not in besides and self._may_get(rater, name, opinions):
                 yield Candidate(page, opinions[name], name in held, bool(page["duplicate_of"]))
@@ -158,14 +150,8 @@ class PipelineDesk:
         return {**shown(page), **({"judge": advice} if advice else {})}
 
     def _spoke(self, rater: str, page_id: str) -> bool:
-        last = self._last.get((page_id, rater))
-        return last is not None and last["flag"] != UNDONE and last["at"] >= self._since
-
-    def _opinions(self, rater: str) -> Counter[str]:
-        """How many other raters labelled or flagged each page."""
-        return Counter(
-            page_id for (page_id, name), row in self._last.items() if name != rater and row["flag"] in ("", "unusable")
-        )
+        last = self._said.last.get((page_id, rater))
+        return last is not None and not undone(last) and last["at"] >= self._since
 
     def _held_by_others(self, rater: str) -> set[str]:
         since = time.monotonic() - HOLD_SECONDS
@@ -182,9 +168,9 @@ class PipelineDesk:
         """
         self._check(given)
         with self._lock:
-            self._refresh()
-            assisted = self._assisted(rater, given)
-            return self._write(rater, given.page_id, self._word(given, assisted=assisted))
+            self._said.refresh()
+            same = self._said.again(rater, given.page_id, self._word(given))
+            return same or self._write(rater, given.page_id, self._word(given, assisted=self._assisted(rater, given)))
 
     def _word(self, given: Given, *, assisted: bool = False) -> Row:
         judge = f"; judge {self._advice.judge_id} {self.assist}" if self._advice and assisted else ""
@@ -194,7 +180,7 @@ class PipelineDesk:
             "note": given.note.strip(),
             "flag": given.flag,
             "seconds": round(given.seconds, 3),
-            "shown": _extent(self._pages[given.page_id]["text"], given.unfolded) + judge,
+            "shown": extent(self._pages[given.page_id]["text"], given.unfolded) + judge,
             "assisted": assisted,
         }
 
@@ -203,18 +189,17 @@ class PipelineDesk:
         return self._advice.of(page_id) if self._advice and self.assist == "after" else None
 
     def _assisted(self, rater: str, given: Given) -> bool:
-        """Whether the rater knew the judge's word, by how the desk was opened. Raises BadInput where they must not."""
-        knew = self.assist == "before" and self._advice is not None and self._advice.of(given.page_id) is not None
+        """Whether the rater knew the judge's word: by how the desk was opened, because they were shown it after an earlier
+        word on the page, taken back or not, or were ever helped with it. Raises BadInput where they must not have been."""
+        advised = self._advice is not None and self._advice.of(given.page_id) is not None
         if self.assist == "before" and self._pages[given.page_id]["split"] == "test" and not given.flag:
             raise BadInput(
                 "page_id: this page is sealed; it is labelled without help, at a desk without --assist before"
             )
-        if given.after_judge:
-            first = self._last.get((given.page_id, rater))
-            if self.advice(given.page_id) is None or first is None or first["level"] is None:
-                raise BadInput("after_judge: nobody was shown what the judge says of this page after a first choice")
-            return True
-        return knew
+        told = self.assist == "after" and advised and self._said.gave_level(rater, given.page_id)
+        if given.after_judge and not told:
+            raise BadInput("after_judge: nobody was shown what the judge says of this page after a first choice")
+        return told or (self.assist == "before" and advised) or self._said.was_helped(rater, given.page_id)
 
     # Settling disagreements ------------------------------------------------------------------------------------------
 
@@ -223,8 +208,8 @@ class PipelineDesk:
         where some would keep the page and some would not, then by how far they are apart. `own` says whether `rater` is
         one of them."""
         with self._lock:
-            self._refresh()
-            settled = {page_id for (page_id, _), row in self._rulings.items() if row["level"] is not None}
+            self._said.refresh()
+            settled = {page_id for (page_id, _), row in self._said.rulings.items() if row["level"] is not None}
             parted = [
                 (words, levels)
                 for page_id, words in self._standing().items()
@@ -247,7 +232,7 @@ class PipelineDesk:
         if given.flag:
             raise BadInput("flag: a disagreement is settled by a level; leave the page for later instead")
         with self._lock:
-            self._refresh()
+            self._said.refresh()
             words = self._standing().get(given.page_id, [])
             if not adjudication.part([row["level"] for row in words]):
                 raise BadInput("page_id: raters do not part on this page; show the list again")
@@ -255,11 +240,13 @@ class PipelineDesk:
 
     def _standing(self) -> dict[str, list[Row]]:
         """Raters' labels by page, in the order of the desk."""
-        found: dict[str, list[Row]] = {}
-        for (page_id, _), row in self._last.items():
-            if row["level"] is not None:
-                found.setdefault(page_id, []).append(row)
+        found = self._said.standing()
         return {name: found[name] for name in self._pages if name in found}
+
+    def _write(self, rater: str, page_id: str, word: Row, *, role: str = "") -> str:
+        saved = self._said.write(rater, page_id, word, role=role)
+        self._held.pop(page_id, None)
+        return saved
 
     def undo(self, rater: str, label_id: str) -> Row:
         """Take back a rater's last word on a page; gives the page, with what was `said` of it.
@@ -267,32 +254,17 @@ class PipelineDesk:
         Taken back twice is taken back once. Raises BadInput when it is not this rater's last word on the page.
         """
         with self._lock:
-            self._refresh()
-            word = self._words.get(label_id)
+            self._said.refresh()
+            word = self._said.words.get(label_id)
             role = (word or {}).get("role") or ""
-            last = word and self._words_of(role).get((word["page_id"], rater))
-            if not word or not last or (last is not word and last["flag"] != UNDONE):
+            last = word and self._said.of(role).get((word["page_id"], rater))
+            if not word or not last or (last is not word and not undone(last)):
                 raise BadInput("undo: there is nothing to take back; show the page again to see where you are")
             if last is word:
                 self._write(rater, word["page_id"], {"level": None, "flag": UNDONE, "shown": word["shown"]}, role=role)
                 self._counted = None
         said = {key: word[key] for key in ("level", "note", "flag")}
         return {**self._shown(self._pages[word["page_id"]]), "said": said}
-
-    def _write(self, rater: str, page_id: str, word: Row, *, role: str = "") -> str:
-        before = self._words_of(role).get((page_id, rater))
-        row = label.label_row(self.rubric, page_id, rater, **word, role=role, at=_after(before))
-        if before and all(before[key] == row[key] for key in ("level", "criteria", "note", "flag", "seconds", "shown")):
-            return str(before["label_id"])
-        path = self.store.append("labels", [row], part=row["label_id"])
-        self._hear(row)
-        self._parts.add(path.name)
-        self._held.pop(page_id, None)
-        return str(row["label_id"])
-
-    def _words_of(self, role: str) -> dict[tuple[str, str], Row]:
-        """Each person's last word on each page, in one role."""
-        return self._rulings if role else self._last
 
     def _check(self, given: Given) -> None:
         if given.page_id not in self._pages:
@@ -310,14 +282,14 @@ class PipelineDesk:
     def tally(self, rater: str) -> Tally:
         """How far everybody is; counted as `curate status` counts."""
         with self._lock:
-            self._refresh()
-            given = [row for row in self._last.values() if row["level"] is not None]
+            self._said.refresh()
+            given = [row for row in self._said.last.values() if row["level"] is not None]
             here = sorted(
-                (row for (_, name), row in self._last.items() if name == rater and row["shown"]),
+                (row for (_, name), row in self._said.last.items() if name == rater and row["shown"]),
                 key=lambda row: (str(row["at"]), str(row["label_id"])),
             )
-            here = [row for row in here if row["flag"] != UNDONE]
-            raters, opinions = Counter(row["rater"] for row in given), self._opinions(rater)
+            here = [row for row in here if not undone(row)]
+            raters, opinions = Counter(row["rater"] for row in given), self._said.opinions(rater, since=self._since)
             return Tally(
                 labelled_pages=len({row["page_id"] for row in given}),
                 needed=self._needed,
@@ -333,8 +305,8 @@ class PipelineDesk:
     def raters(self) -> list[str]:
         """The names that labels are stored under."""
         with self._lock:
-            self._refresh()
-            return sorted({name for _, name in self._last})
+            self._said.refresh()
+            return sorted({name for _, name in self._said.last})
 
     @property
     def _needed(self) -> int:
@@ -343,10 +315,10 @@ class PipelineDesk:
     def _enough(self) -> bool:
         """Whether tuning may begin, by the stage that decides it. Its count reads every part, so it is asked only while
         the number of pages is there and its last answer was no."""
-        if len({row["page_id"] for row in self._last.values() if row["level"] is not None}) < self._needed:
+        if len({row["page_id"] for row in self._said.last.values() if row["level"] is not None}) < self._needed:
             self._counted = None
             return False
-        if self._counted is None or not (self._counted[1].enough or self._counted[0] == len(self._parts)):
+        if self._counted is None or not (self._counted[1].enough or self._counted[0] == self._said.parts):
             report = label.run(
                 self.store,
                 self.opened.pipeline.label,
@@ -355,33 +327,8 @@ class PipelineDesk:
                 pages=self._sample,
                 progress=Quiet(),
             )
-            self._counted = len(self._parts), report
+            self._counted = self._said.parts, report
         return self._counted[1].enough
-
-    def _refresh(self) -> None:
-        """Take in the parts that are new, written by another process; each person's last word counts. The folder is listed
-        only when its time has moved."""
-        folder = self.store.folder("labels")
-        moved = folder.stat().st_mtime_ns if folder.exists() else 0
-        if moved == self._listed[0] and self._listed[1] - moved > SETTLED_NS:
-            return
-        listed_at = time.time_ns()
-        new = [path for path in self.store.parts("labels") if path.name not in self._parts]
-        for path in new:
-            with pq.ParquetFile(path) as part:
-                for row in part.read().to_pylist():
-                    self._hear(row)
-            self._parts.add(path.name)
-        self._listed = (moved, listed_at)
-
-    def _hear(self, row: Row) -> None:
-        if row["page_id"] not in self._pages:
-            return
-        self._words[row["label_id"]] = row
-        words, key = self._words_of(row.get("role") or ""), (row["page_id"], row["rater"])
-        before = words.get(key)
-        if before is None or moment(before) <= moment(row):
-            words[key] = row
 
 
 def _in_order(pages: Iterable[Row]) -> list[Row]:
@@ -389,41 +336,9 @@ def _in_order(pages: Iterable[Row]) -> list[Row]:
     return sorted(pages, key=lambda page: unit_hash("label", page["page_id"]))
 
 
-def shown(page: Mapping[str, Any]) -> Row:
-    """A page as it goes to the screen; `rest` is what lies below the fold."""
-    cut = _fold(page["text"])
-    head = {key: page.get(key) or "" for key in ("page_id", "title", "url", "host", "lang")}
-    return {**head, "chars": len(page["text"]), "text": page["text"][:cut], "rest": page["text"][cut:]}
-
-
-def _fold(text: str) -> int:
-    """Where a long text is folded: at the end of a line or word near FOLD_CHARS; its length when it is not long."""
-    if len(text) <= FOLD_CHARS * 5 // 4:
-        return len(text)
-    for end in "\n", " ":
-        cut = text.rfind(end, FOLD_CHARS * 3 // 4, FOLD_CHARS)
-        if cut > 0:
-            return cut + 1
-    return FOLD_CHARS
-
-
-def _extent(text: str, unfolded: bool) -> str:
-    """What was shown of a page, as it is stored: `text`, or `text 5981 of 23411 characters`."""
-    cut = _fold(text)
-    return "text" if unfolded or cut == len(text) else f"text {cut} of {len(text)} characters"
-
-
 def _check_level(key: str, level: int | None, levels: Mapping[int, str]) -> None:
     if level is not None and level not in levels:
         raise BadInput(f"{key}: must be one of the levels 0..{max(levels)} (got {level})")
-
-
-def _after(before: Mapping[str, Any] | None) -> str:
-    """The time in UTC to the microsecond, later than a rater's word before, also where the clock was set back."""
-    now = datetime.now(UTC)
-    if before and before["shown"]:
-        now = max(now, datetime.fromisoformat(before["at"]) + timedelta(microseconds=1))
-    return now.isoformat(timespec="microseconds")
 
 
 def _pace(words: list[Row]) -> float | None:

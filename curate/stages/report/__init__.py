@@ -18,6 +18,7 @@ from curate.progress import Progress
 from curate.rubric import Rubric
 from curate.schema import fingerprint, now
 from curate.stages.report.evidence import Given, evidence_of
+from curate.stages.report.front import front
 from curate.stages.report.promised import kept_flags
 from curate.stages.report.sealed import (
     WHO,
@@ -32,6 +33,7 @@ from curate.stages.report.sealed import (
     of_classifier,
     of_judge,
     of_lexical,
+    of_outputs,
 )
 from curate.stages.report.wording import as_text, columns_of, estimate, notes_of, number
 from curate.store import Store, write_json, write_text
@@ -94,7 +96,6 @@ def run(
     judges: Mapping[str, Judge],
     records: Mapping[str, Mapping[str, Any]],
     spend: Mapping[str, Any],
-    max_tokens: int,
     name: str,
     progress: Progress,
     consensus: How = "mean",
@@ -111,7 +112,7 @@ def run(
         for which in ("untuned", "tuned"):
             answers[f"judge_{which}"] = of_judge(judged[which], test)
         if "distill" in records:
-            answers["classifier"] = _by_own_threshold(of_classifier(store, records, test, max_tokens), records, test)
+            answers["classifier"] = _by_own_threshold(of_classifier(store, records, test), records, test)
             answers["lexical"] = of_lexical(known, test, records)
         ceiling = ceiling_of(test, rubric)
         sealed = {"human_ceiling": ceiling.estimates}
@@ -142,6 +143,7 @@ def run(
         "differences": differences(answers, test, rubric),
         "agreement": agreement_of(labels, rubric),
         "people": agreed(labels, pages, rubric).as_dict(),
+        "outputs": of_outputs(answers["classifier"].said, test, rubric) if "classifier" in answers else {},
         "confusion": confusions(answers, test, rubric),
         "judges": {which: _judge(judge) for which, judge in judges.items()},
         "robustness": records["score"]["report"].get("robustness"),
@@ -160,7 +162,7 @@ def run(
         answers=answers,
         records=records,
         rubric=rubric,
-        unlabelled=_unlabelled(store, records, pages, test, max_tokens),
+        unlabelled=_unlabelled(store, records, pages, test),
         root=store.root,
     )
     value |= evidence_of(seen, by=settings.by, excerpt_chars=settings.excerpt_chars, progress=progress)
@@ -221,14 +223,13 @@ def _unlabelled(
     records: Mapping[str, Mapping[str, Any]],
     pages: Sequence[Mapping[str, Any]],
     test: Labelled,
-    max_tokens: int,
 ) -> dict[str, float]:
     """The classifier's probabilities of sealed pages that nobody labelled, by page id: it has seen none of them."""
     known = {p["page_id"] for p in test.pages}
     rest = [p for p in pages if p["split"] == "test" and p["page_id"] not in known]
     if "distill" not in records or not rest:
         return {}
-    found = of_classifier(store, records, replace(test, pages=rest), max_tokens).score
+    found = of_classifier(store, records, replace(test, pages=rest)).score
     return dict(zip([p["page_id"] for p in rest], found.tolist(), strict=True))
 
 
@@ -321,7 +322,7 @@ def _html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "estimate": estimate}
+    environment.filters |= {"number": number, "estimate": estimate, "front": front}
     folder = store.root / "judges" / value["judges"]["tuned"]["id"]
     return environment.get_template("report.html.j2").render(
         r=value,

@@ -1,15 +1,16 @@
 """All who judge, side by side on the sealed pages."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from curate import agreement, metrics
 from curate.classifier import LexicalBaseline, PageClassifier, calibration_of, f1_threshold, folds_of, threshold_for
-from curate.embed import Embedder, EmbeddingCache
-from curate.intervals import Estimate, paired_difference
+from curate.embed import EmbeddingCache
+from curate.intervals import Estimate, bootstrap, paired_difference
 from curate.labels.truth import How, counts, truth_of
 from curate.labels.words import by_people
 from curate.rubric import Rubric
@@ -43,6 +44,8 @@ class Answers:
     score: np.ndarray
     level: np.ndarray | None
     keep: np.ndarray | None
+    said: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """What else the classifier says, by name."""
 
 
 def labelled(
@@ -70,24 +73,57 @@ def of_judge(said: Mapping[str, Row], test: Labelled) -> Answers:
     return Answers(score, level, None)
 
 
-def of_classifier(store: Store, records: Mapping[str, Row], test: Labelled, max_tokens: int) -> Answers:
+def of_classifier(store: Store, records: Mapping[str, Row], test: Labelled) -> Answers:
     """The classifier's probabilities, levels and decisions."""
     distilled = records["distill"]["report"]
     classifier = PageClassifier.load(store.root / "classifiers" / distilled["classifier_id"])
     texts = [p["text"] for p in test.pages]
     vectors = None
     if classifier.needs_embedding:
-        embedder = Embedder(distilled["embedder"], max_tokens=max_tokens)
         vectors = EmbeddingCache(store.root / "embeddings").get_many(
-            [p["page_id"] for p in test.pages], texts, embedder
+            [p["page_id"] for p in test.pages], texts, classifier.embedder()
         )
-    probability = classifier.probability_of(classifier.predict_texts(texts, vectors))
+    said = classifier.predict_all(texts, vectors)
+    probability = classifier.probability_of(said.pop("score"))
     levels = np.searchsorted(np.asarray(distilled["cuts"]), probability, side="right").astype(float)
     return Answers(
         probability,
         levels if distilled["cuts"] else None,
         probability >= records["filter"]["report"]["threshold"]["value"],
+        said,
     )
+
+
+def of_outputs(said: Mapping[str, np.ndarray], test: Labelled, rubric: Rubric) -> dict[str, dict[str, Any]]:
+    """How what else the classifier says of the sealed pages agrees with people: rank correlation of levels and criteria, AUC
+    of a class; by name, with what was measured. Those that people said nothing of are left out."""
+    found = {}
+    for name, values in said.items():
+        truth = _people_on(name, test, rubric)
+        known = ~np.isnan(truth)
+        if known.sum() < 2 or np.ptp(truth[known]) == 0:
+            continue
+        metric = metrics.auc if name.startswith("class ") else metrics.spearman
+        people = truth[known] > 0.5 if metric is metrics.auc else truth[known]
+        e = bootstrap(metric, [people, values[known]], groups=test.groups[known])
+        found[name] = {"metric": metric.__name__, **e.as_dict()}
+    return found
+
+
+def _people_on(name: str, test: Labelled, rubric: Rubric) -> np.ndarray:
+    """What people say of one output of each sealed page, (n,), NaN where nobody did."""
+    kind, _, what = name.partition(" ")
+    if kind == "level":
+        return test.truth
+    if kind == "class":
+        places = {named: place for place, named in rubric.names.items()}
+        return np.asarray(test.truth == places[what], dtype=float)
+    answers: dict[str, list[float]] = {}
+    for row in test.labels:
+        given = json.loads(row["criteria"] or "{}")
+        if what in given:
+            answers.setdefault(row["page_id"], []).append(given[what])
+    return np.array([np.mean(answers[p["page_id"]]) if p["page_id"] in answers else np.nan for p in test.pages])
 
 
 def of_lexical(known: Labelled, test: Labelled, records: Mapping[str, Row]) -> Answers:
