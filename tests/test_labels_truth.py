@@ -46,3 +46,17 @@ def test_what_a_judge_had_a_part_in_does_not_count_on_the_sealed_test() -> None:
 
 def test_pages_of_other_splits_are_left_out() -> None:
     assert truth_of([word("p", "ann", 1), word("elsewhere", "ann", 1)], STEM, splits=SPLITS) == {"p": 1.0}
+
+
+def test_by_reliability_a_careless_rater_counts_less_and_one_rater_s_word_stands() -> None:
+    splits = {f"{i:03}": "train" for i in range(90)}
+    rows = [word(f"{i:03}", rater, 5 * (i % 2)) for i in range(80) for rater in ("ann", "ben")]
+    rows += [word(f"{i:03}", "cleo", 5 * (i // 2 % 2)) for i in range(80)]
+    rows += [word("085", "cleo", 5)]
+    by_mean = truth_of(rows, STEM, splits=splits)
+    found = truth_of(rows, STEM, how="dawid_skene", splits=splits)
+    assert by_mean["002"] == pytest.approx(5 / 3)
+    assert found["002"] < 0.2
+    assert found["085"] == 5
+    few = [row for row in rows if int(row["page_id"]) < 20]
+    assert truth_of(few, STEM, how="dawid_skene", splits=splits) == truth_of(few, STEM, splits=splits)

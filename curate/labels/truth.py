@@ -1,15 +1,19 @@
 """What is true of a page, from what people said of it: one place for tuning, distilling, counting and the sealed report."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Literal
 
+import numpy as np
+
 from curate.agreement import majority
-from curate.labels.words import adjudicated
+from curate.labels.reliability import reliability
+from curate.labels.words import adjudicated, by_people
 from curate.rubric import Rubric
 
-How = Literal["mean", "median", "majority"]
+How = Literal["mean", "median", "majority", "dawid_skene"]
 Row = Mapping[str, Any]
 
 
@@ -17,15 +21,28 @@ def truth_of(rows: Iterable[Row], rubric: Rubric, *, how: How = "mean", splits: 
     """Page id to level, of the pages that somebody labelled and whose split is in `splits` (page id to split).
 
     A word of adjudication settles a page. Else its raters' levels are put together by `how`: their `mean`, `median` (the
-    lower level between two) or `majority` (the lower one of a tie); classes always by majority. `rows` are standing words
+    lower level between two) or `majority` (the lower one of a tie), classes always by majority; or `dawid_skene`, each rater
+    counting by how far the others bear them out (`reliability`; where too few pages are shared, as by the mean). `rows` are standing words
     (`words.current`); those that were given with a judge's help do not count on the sealed test.
     """
     standing = [row for row in rows if row["page_id"] in splits and counts(row, splits[row["page_id"]])]
     settled, said = adjudicated(standing), by_page(standing)
+    weighed = _weighed(standing, rubric) if how == "dawid_skene" else {}
     return {
-        page: float(settled[page]["level"]) if page in settled else together(levels, rubric, how)
+        page: float(settled[page]["level"]) if page in settled else weighed.get(page, together(levels, rubric, how))
         for page, levels in sorted(said.items())
     }
+
+
+def _weighed(rows: Iterable[Row], rubric: Rubric) -> dict[str, float]:
+    """Levels of pages with two raters or more: the mean by probability, or the likeliest class. One rater's word stands."""
+    own = by_people(rows)
+    found = reliability([(row["page_id"], row["rater"], row["level"]) for row in own], levels=rubric.top + 1)
+    raters = Counter(row["page_id"] for row in own)
+    chances = {page: chance for page, chance in found[0].items() if raters[page] > 1} if found else {}
+    if rubric.scale == "choice":
+        return {page: float(np.argmax(chance)) for page, chance in chances.items()}
+    return {page: float(chance @ np.arange(len(chance))) for page, chance in chances.items()}
 
 
 def counts(row: Row, split: str) -> bool:
@@ -43,6 +60,6 @@ def by_page(rows: Iterable[Row]) -> dict[str, list[int]]:
 
 def together(levels: Sequence[int], rubric: Rubric, how: How) -> float:
     """What several people say together."""
-    if how == "mean" or rubric.scale == "choice":
+    if how in ("mean", "dawid_skene") or rubric.scale == "choice":
         return rubric.consensus(levels)
     return float(math.floor(median(levels))) if how == "median" else float(majority(levels))

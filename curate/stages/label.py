@@ -81,8 +81,8 @@ class Settings(BaseModel):
     worthwhile_gain: float = Field(0.01, gt=0, lt=1)
     """AUC that as many labels again must bring for `curate labels curve` to say: label on."""
     consensus: How = "mean"
-    """What several raters of a page say together: the `mean` of their levels, the `median`, or the `majority`; classes are
-    always by majority. A word of adjudication settles the page."""
+    """What several raters of a page say together: the `mean` of their levels, the `median`, the `majority` (classes
+    always), or `dawid_skene`: each rater counts by how far the others bear them out, where 30 pages have two raters. A word of adjudication settles the page."""
     labels_from: LabelFile | None = None
     """A file of labels to take over before counting."""
 

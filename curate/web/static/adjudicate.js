@@ -1,31 +1,8 @@
 "use strict";
 // Settling disagreements. Page text and notes only ever become text nodes.
 
-const $ = (id) => document.getElementById(id);
 const facts = JSON.parse($("settling").dataset.facts);
 let disputes = [], left = 0, at = null, last = null, busy = false, unfolded = false, shownAt = 0;
-
-async function ask(path, body) {
-  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await fetch(path, options || {});
-  const text = await response.text();
-  let answer = null;
-  try { answer = JSON.parse(text); } catch { answer = { message: text.trim() || response.statusText }; }
-  if (response.ok) return answer;
-  throw new Error(answer.message || `the desk answered ${response.status}`);
-}
-
-function element(name, content, kind) {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.append(...[content].flat());
-  return made;
-}
-
-function complain(words) {
-  $("trouble").textContent = words;
-  $("trouble").hidden = !words;
-}
 
 const level = (number) => facts.levels.find(([one]) => one === number);
 const named = (number) => (facts.classes ? level(number)[3] : `Level ${number}`);

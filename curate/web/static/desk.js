@@ -4,31 +4,6 @@
 const AHEAD = 3; // pages fetched before they are needed
 const LOOK_MS = 250; // a page must have been seen this long before a key counts for it
 const RETRY_MS = [1000, 2000, 5000, 10000];
-const $ = (id) => document.getElementById(id);
-
-async function ask(path, body) {
-  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await fetch(path, options || {});
-  const text = await response.text();
-  let answer = null;
-  try { answer = JSON.parse(text); } catch { answer = { message: text.trim() || response.statusText }; }
-  if (response.ok) return answer;
-  const error = new Error(answer.message || `the desk answered ${response.status}`);
-  error.status = response.status;
-  throw error;
-}
-
-function element(name, content, kind) {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.append(...[content].flat());
-  return made;
-}
-
-function complain(words) {
-  $("trouble").textContent = words;
-  $("trouble").hidden = !words;
-}
 
 function askName() {
   $("who").addEventListener("submit", async (event) => {
