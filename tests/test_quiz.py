@@ -108,5 +108,5 @@ def test_labels_that_name_no_class_are_refused(data: Path) -> None:
     bad = [{**row, "answerKey": "F"} for row in rows()]
     (data / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bad))
     opened = open_pipeline(ROOT / "pipelines" / "commonsenseqa.yaml", overrides(data))
-    with pytest.raises(BadInput, match=r"column answerKey: 'F' is no level \(allowed: A, B, C, D, E\)"):
+    with pytest.raises(BadInput, match=r"column answerKey: row 1: 'F', .* each is no level \(allowed: A, B, C, D, E\)"):
         pipeline.run(opened, progress=Quiet(), until="label", on_line=lambda line: None)

@@ -102,6 +102,24 @@ def test_labels_find_their_pages_by_text_url_or_page_id(store: Store, name: str,
     assert report.levels == {str(level): 2 for level in range(6)}
 
 
+def test_cells_of_a_csv_file_are_taken_as_they_are_written(store: Store) -> None:
+    path = store.root.parent / "labels.csv"
+    path.write_text(
+        'url,level,rater,note\nhttp://h0.org,3,007,1.50\nhttp://h1.org,4,008,"a\nb"\nhttp://h2.org,9,008,\n'
+    )
+    wanted = {"path": "labels.csv", "match": "url", "rater": "rater", "note": "note"}
+    assert f"{path}: column level: line 5: '9' is no level" in refusal(store, wanted)
+    path.write_text(path.read_text().replace(",9,", ",2,"))
+    assert take(store, wanted).raters == {"007": 1, "008": 2}
+    assert {row["note"] for row in store.rows("labels")} == {"1.50", "a\nb", ""}
+
+
+def test_white_space_is_ignored_where_the_text_finds_no_page(store: Store) -> None:
+    put(store.root.parent, [{"text": f" {text(0)}\n", "level": 3}, {"text": text(1), "level": 2}])
+    assert take(store, {}).imported == 2
+    assert levels(store) == {"imported 0": 3, "imported 1": 2}
+
+
 def test_the_column_is_named_as_the_match_unless_it_is_said(store: Store) -> None:
     put(store.root.parent, [{"url": "http://h3.org", "level": 2}])
     take(store, {"match": "url"})
@@ -127,7 +145,8 @@ def test_a_label_without_a_url_is_not_given_to_a_page_without_one(store: Store) 
 def test_labels_may_be_columns_of_the_source_itself(store: Store) -> None:
     put(
         store.root.parent,
-        [{"text": text(n), "level": 1 if n < 4 else None, "note": None} for n in range(9)],
+        [{"text": text(n), "level": 1 if n < 4 else None, "note": None} for n in range(9)]
+        + [{"text": "not sampled", "level": "mixed", "note": None}],
         "pages.jsonl",
     )
     source = Source(path="pages.jsonl")
@@ -139,7 +158,7 @@ def test_labels_may_be_columns_of_the_source_itself(store: Store) -> None:
         pages="s",
         progress=Quiet(),
     )
-    assert (report.imported, report.unmatched) == (4, 0)
+    assert (report.imported, report.unmatched) == (4, 1)
     assert levels(store) == {f"imported {n}": 1 for n in range(4)}
 
 
@@ -233,14 +252,14 @@ def test_raters_may_be_numbers(store: Store) -> None:
 @pytest.mark.parametrize(
     ("aspects", "says"),
     [
-        ("{broken", "column aspects: '{broken' is not JSON ("),
-        ("[1]", "column aspects: must hold objects of criterion to level (got '[1]')"),
+        ("{broken", "column aspects: line 1: '{broken' is not JSON ("),
+        ("[1]", "column aspects: line 1: must hold objects of criterion to level (got '[1]')"),
         (
             '{"reasonin": 1}',
-            "column aspects: the rubric has no criterion 'reasonin'; did you mean reasoning? (allowed: ",
+            "column aspects: line 1: the rubric has no criterion 'reasonin'; did you mean reasoning? (allowed: ",
         ),
-        ('{"reasoning": 3}', "column aspects: reasoning: 3 is no level (allowed: 0..2)"),
-        ('{"reasoning": "much"}', "column aspects: reasoning: 'much' is no level (allowed: 0..2)"),
+        ('{"reasoning": 3}', "column aspects: line 1: reasoning: 3 is no level (allowed: 0..2)"),
+        ('{"reasoning": "much"}', "column aspects: line 1: reasoning: 'much' is no level (allowed: 0..2)"),
     ],
 )
 def test_bad_criteria_are_one_line(store: Store, aspects: str, says: str) -> None:
