@@ -17,6 +17,11 @@ def agreement_of(work: Work) -> agreed.Agreed:
     return agreed.agreed(work.labels(), work.pages(), work.rubric)
 
 
+def agreement_by(work: Work, by: str) -> dict[str, agreed.Agreed]:
+    """The same for each value of a column of the pages."""
+    return agreed.agreed_by(work.labels(), work.pages(), work.rubric, by)
+
+
 def suspects_of(work: Work) -> list[suspects.Suspect]:
     """Its labels of train and val that something speaks against."""
     return suspects.suspects(work.labels(), work.pages(), work.rubric, judged=judged_shares(work))

@@ -52,11 +52,12 @@ class LearningCurve:
         """The score to expect at `size`. `n`: the points behind it."""
         return self._told(self._scores(size))
 
-    def gain(self, times: float = 2.0) -> Estimate:
-        """What `times` the largest size would gain on it: never below 0, as no curve falls."""
+    def gain(self, times: float = 2.0, *, size: float = 0.0) -> Estimate:
+        """What `times` as much would gain on `size`, or on the largest size measured: never below 0, as no curve falls."""
         if not times >= 1:
             raise BadInput(f"gain: times: must be at least 1 (got {times:g})")
-        told = self._told(self._scores(self.sizes[-1] * times) - self.fits.last)
+        size = size or self.sizes[-1]
+        told = self._told(self._scores(size * times) - self._scores(size))
         return replace(told, low=0.0) if self.flat else told
 
     def words(self, what: str = "judgments", times: float = 2.0) -> str:

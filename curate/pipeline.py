@@ -536,6 +536,7 @@ class Work:
             name=name,
             progress=self.progress,
             consensus=self.p.label.consensus,
+            worthwhile_gain=self.p.label.worthwhile_gain,
         )
 
 

@@ -50,6 +50,10 @@ def test_agreement_suspects_and_curve_are_printed_and_are_json(pipeline: Opened)
     assert "two raters say the same           .95" in said
     assert "anna and ben: keep kappa" in said
     assert json.loads(run("agreement", pipeline.file, "--json").output)["shared"] == 20
+    apart = json.loads(run("agreement", pipeline.file, "--json", "--by", "split").output)
+    assert sum(part["shared"] for part in apart.values()) == 20
+    assert set(apart) <= {"train", "val", "test"}
+    assert f"split {next(iter(apart))}\n" in run("agreement", pipeline.file, "--by", "split").output
     assert "0 suspects" in run("suspects", pipeline.file).output
     assert json.loads(run("suspects", pipeline.file, "--json").output) == []
     assert "too few to tell" in run("curve", pipeline.file).output

@@ -9,7 +9,7 @@ import pytest
 from small_desk import RUBRIC
 
 from curate import rubric as rubrics
-from curate.labels.agreed import agreed
+from curate.labels.agreed import agreed, agreed_by
 from curate.labels.words import ADJUDICATION, label_row
 
 PAGES = [{"page_id": str(i), "group_id": str(i // 2), "split": "train"} for i in range(60)]
@@ -69,3 +69,13 @@ def test_one_rater_is_told_plainly(tmp_path: Path) -> None:
     assert "1 rater" in found.note
     json.dumps(found.as_dict(), allow_nan=False)
     assert agreed([], PAGES, of).labels == 0
+
+
+def test_parts_are_measured_by_themselves(tmp_path: Path) -> None:
+    of = rubric(tmp_path)
+    pages = [{**page, "lang": ("en", "fr", None)[i // 20]} for i, page in enumerate(PAGES)]
+    rows = [word(of, i, rater, (i + (rater == "ben" and i >= 20)) % 3) for i in range(40) for rater in ("anna", "ben")]
+    found = agreed_by(rows, pages, of, "lang")
+    assert list(found) == ["en", "fr"]
+    assert [one.exact.value for one in found.values()] == [1, 0]
+    assert agreed_by([], pages, of, "lang") == {}

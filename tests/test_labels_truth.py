@@ -60,3 +60,20 @@ def test_by_reliability_a_careless_rater_counts_less_and_one_rater_s_word_stands
     assert found["085"] == 5
     few = [row for row in rows if int(row["page_id"]) < 20]
     assert truth_of(few, STEM, how="dawid_skene", splits=splits) == truth_of(few, STEM, splits=splits)
+
+
+def test_by_weight_a_careless_rater_counts_less_and_what_is_sealed_moves_nothing_else() -> None:
+    splits = {f"{i:03}": "test" if i % 2 else "train" for i in range(160)}
+    rows = [word(f"{i:03}", rater, 5 * (i // 2 % 2)) for i in range(160) for rater in ("ann", "ben")]
+    rows += [word(f"{i:03}", "cleo", 5 * (i // 4 % 2)) for i in range(160)]
+    found = truth_of(rows, STEM, how="weighted", splits=splits)
+    assert truth_of(rows, STEM, splits=splits)["004"] == pytest.approx(5 / 3)
+    assert found["004"] < 0.8
+    turned = [word(row["page_id"], row["rater"], 5 - row["level"] if splits[row["page_id"]] == "test" else row["level"])
+              if row["rater"] == "ann" else row for row in rows]  # fmt: skip
+    for how in ("weighted", "dawid_skene"):
+        apart, same = (truth_of(given, STEM, how=how, splits=splits) for given in (turned, rows))  # type: ignore[arg-type]
+        assert {p: apart[p] for p in apart if splits[p] == "train"} == {
+            p: same[p] for p in same if splits[p] == "train"
+        }
+        assert apart != same

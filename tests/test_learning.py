@@ -48,6 +48,13 @@ def test_a_steep_curve_says_what_more_would_bring():
     assert found.gain(4).value > found.gain(2).value > found.gain(1).value == 0
 
 
+def test_what_is_gained_beyond_the_sizes_measured_is_less():
+    found = curve(0.9, 1.0, 0.5, 0.0005)
+    later = found.gain(size=4000)
+    assert later.low <= 4000**-0.5 - 8000**-0.5 <= later.high
+    assert later.value < found.gain().value == found.gain(size=2000).value
+
+
 def test_no_curve_passes_the_ceiling():
     found = learning_curve(SIZES, 1 - 8 * SIZES**-0.7, [0.01] * 5)
     assert found.at(1e9).high <= 1

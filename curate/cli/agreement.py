@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 @click.command()
 @pipeline_argument
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def agreement(pipeline: Path, overrides: tuple[str, ...], route: str, as_json: bool) -> None:
+@click.option("--by", type=click.Choice(["split", "lang", "round"]), help="For the pages of each of these apart.")
+def agreement(pipeline: Path, overrides: tuple[str, ...], route: str, as_json: bool, by: str | None) -> None:
     """Say how well the raters agree: together, each against the rest, each pair, each criterion, with 95 % intervals."""
-    from curate.labelling import agreement_of
+    from curate.labelling import agreement_by, agreement_of
 
     work = sampled(pipeline, overrides, route)
+    if by:
+        parts = agreement_by(work, by)
+        if as_json:
+            click.echo(json.dumps({value: part.as_dict() for value, part in parts.items()}, indent=2))
+            return
+        tables = [f"{by} {value or '(none)'}\n{_table(part, work.rubric)}" for value, part in parts.items()]
+        click.echo("\n\n".join(tables) or "nobody has labelled yet")
+        return
     found = agreement_of(work)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else _table(found, work.rubric))
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--round",
     "round_",
     type=click.IntRange(min=1),
-    help="Only pages of this round of the sample, those first that would teach most.",
+    help="Only pages of this round of the sample, those first where classifier and judge part or the classifier is unsure.",
 )
 @click.option(
     "--review",

@@ -96,6 +96,15 @@ def agreed(rows: Iterable[Row], pages: Iterable[Row], rubric: Rubric) -> Agreed:
     )
 
 
+def agreed_by(rows: Sequence[Row], pages: Iterable[Row], rubric: Rubric, by: str) -> dict[str, Agreed]:
+    """The same for the pages of each value of a column of theirs, in order; values without a label are left out."""
+    labelled, found = {row["page_id"] for row in rows}, dict[str, list[Row]]()
+    for page in pages:
+        if page["page_id"] in labelled:
+            found.setdefault("" if page[by] is None else str(page[by]), []).append(page)
+    return {value: agreed(rows, found[value], rubric) for value in sorted(found)}
+
+
 def _kinds(rubric: Rubric) -> list[agreement.Metric]:
     return ["ordinal", "nominal"] if rubric.scale == "ordinal" else ["nominal"]
 

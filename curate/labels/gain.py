@@ -96,8 +96,10 @@ def _points(chosen: Sequence[Row], keep: np.ndarray) -> list[Point]:
 
 
 def _told(points: list[Point], curve: LearningCurve, worthwhile: float, *, more: int) -> Gain:
-    gain = curve.gain()
-    told = f"as many labels again ({more:,}) would raise AUC by {gain.text()}"
+    # The curve is measured on what cross-validation leaves to learn from; all labels are more than that.
+    gain = curve.gain(size=more)
+    shown = f"{gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]"
+    told = f"as many labels again ({more:,}) would raise AUC by {shown}"
     if gain.high < worthwhile:
         return Gain(points, gain, True, f"{told}: surely less than {worthwhile:g}, so more labels no longer help")
     if gain.low >= worthwhile:

@@ -50,7 +50,8 @@ class Settings(BaseModel):
     """AUC that as many labels again must bring for `curate labels curve` to say: label on."""
     consensus: How = "mean"
     """What several raters of a page say together: the `mean` of their levels, the `median`, the `majority` (classes
-    always), or `dawid_skene`: each rater counts by how far the others bear them out, where 30 pages have two raters. A word of adjudication settles the page."""
+    always), `weighted`: each counts by how steady they are against the others, their bias taken off, where three raters
+    share 30 pages, or `dawid_skene`: by a table of what each says of which pages. A word of adjudication settles the page."""
     labels_from: LabelFile | None = None
     """A file of labels to take over before counting."""
 

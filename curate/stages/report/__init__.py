@@ -19,6 +19,7 @@ from curate.rubric import Rubric
 from curate.schema import fingerprint, now
 from curate.stages.report.evidence import Given, evidence_of
 from curate.stages.report.front import front
+from curate.stages.report.gained import drawn_gain, labels_gain
 from curate.stages.report.promised import kept_flags
 from curate.stages.report.sealed import (
     WHO,
@@ -99,6 +100,7 @@ def run(
     name: str,
     progress: Progress,
     consensus: How = "mean",
+    worthwhile_gain: float = 0.01,
 ) -> Report:
     """Write reports/<name>/report.html and report.json. Each opening of the sealed labels is written down first.
 
@@ -143,6 +145,7 @@ def run(
         "differences": differences(answers, test, rubric),
         "agreement": agreement_of(labels, rubric),
         "people": agreed(labels, pages, rubric).as_dict(),
+        "labels_gain": labels_gain(known, labels, judged["tuned"], rubric, worthwhile=worthwhile_gain),
         "outputs": of_outputs(answers["classifier"].said, test, rubric) if "classifier" in answers else {},
         "confusion": confusions(answers, test, rubric),
         "judges": {which: _judge(judge) for which, judge in judges.items()},
@@ -322,7 +325,7 @@ def _html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "estimate": estimate, "front": front}
+    environment.filters |= {"number": number, "estimate": estimate, "front": front, "drawn_gain": drawn_gain}
     folder = store.root / "judges" / value["judges"]["tuned"]["id"]
     return environment.get_template("report.html.j2").render(
         r=value,
