@@ -84,6 +84,14 @@ def test_import_says_what_it_took(file: Path) -> None:
     assert len(rows(file)) == 6
 
 
+def test_what_a_file_says_moves_no_cursor(file: Path) -> None:
+    path = votes(file, "url,level,rater\nhttps://h0.example/,1,ann\x1b[2J\nhttps://\x1b]0;owned\x07,1,ann")
+    shown = told(labels("import", file, path))
+    assert "not in the sample: https://]0;owned" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
 def test_imported_labels_count_in_the_next_run(file: Path) -> None:
     told(labels("import", file, votes(file), "--level", "vote", "--map", "keep=5", "--map", "drop=0"))
     result = pipeline.run(open_pipeline(file), progress=Quiet(), until="label", on_line=lambda line: None)
@@ -193,6 +201,7 @@ def test_add_reads_words_from_standard_input(file: Path) -> None:
         (["nowhere", "1"], "", "no sampled page 'nowhere'"),
         (["https://h0.example/", "1", "--criteria", "reasoning"], "", "--criteria: must be NAME=LEVEL"),
         (["https://h0.example/", "--undo"], "", "script has said nothing"),
+        (["https://h0.example/", "1", "--rater", " "], "", "' ' is no name of a rater"),
         (["-", "3"], "", "the words come from standard input"),
         (["-"], "{bad", "line 1: is not JSON"),
         (["-"], "[1]", "line 1: must be an object with a page and a level"),

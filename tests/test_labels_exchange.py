@@ -78,6 +78,12 @@ def test_of_two_rows_without_a_time_the_later_counts_and_times_are_kept(store: S
     assert levels(store) == {"ann 0": 2, "ann 1": 3}
 
 
+def test_a_rater_is_one_person_however_a_file_spells_the_name(store: Store) -> None:
+    names = ["José", "Jose\u0301 ", " José", None, "\x1b"]
+    taken = take(store, table(store, [{"n": n, "level": 1, "rater": name} for n, name in enumerate(names)]))
+    assert taken.raters == {"José": 3, "imported": 2}
+
+
 def test_a_role_is_a_word_of_its_own() -> None:
     plain = label_row(STEM, "p", "ann", level=1, at="")
     settled = label_row(STEM, "p", "ann", level=3, at="", role="adjudication")

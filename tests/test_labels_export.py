@@ -160,6 +160,12 @@ def test_the_form_is_told_by_the_name(name: str, form: str, found: str) -> None:
     assert form_of(Path(name), form) == found
 
 
+def test_what_label_studio_is_given_is_not_ground_truth(tmp_path: Path) -> None:
+    write(choose(STEM, pages(), [label(0, "ann", 5)]), tmp_path / "ls.json", "label-studio")
+    (task,) = json.loads((tmp_path / "ls.json").read_text())
+    assert [annotation["ground_truth"] for annotation in task["annotations"]] == [False]
+
+
 @pytest.mark.parametrize(("name", "says"), [("a.json", "label-studio or argilla"), ("a.xlsx", "csv, jsonl, parquet")])
 def test_a_name_that_says_no_form(name: str, says: str) -> None:
     with pytest.raises(BadInput, match=f"add --form .{says}"):

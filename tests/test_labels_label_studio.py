@@ -136,6 +136,15 @@ def test_exports_with_an_annotation_a_row(store: Store, suffix: str) -> None:
     assert {(row["note"], row["seconds"]) for row in store.rows("labels")} == {("clear", 3.5), ("", 4.5)}
 
 
+def test_of_an_export_with_an_annotation_a_row_the_note_is_what_is_called_so(store: Store) -> None:
+    rows = [
+        {"text": text(n), "quality": 4, "note": note, "annotator": 1, "annotation_id": n}
+        for n, note in enumerate(["clear", ["clear", "and whole"]])
+    ]
+    take(store, export(store, rows))
+    assert {row["note"] for row in store.rows("labels")} == {"clear", "clear\nand whole"}
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [({"choices": ["a"]}, "a"), ({"choices": ["a", "b"]}, ["a", "b"]), ({"rating": 3}, 3), ({"text": ["a", "b"]}, "a\nb"),

@@ -13,6 +13,8 @@ from curate.labels.values import (
     criteria_of,
     level_of,
     mapped_level,
+    name_of,
+    note_of,
     number,
     said,
     time_of,
@@ -105,3 +107,27 @@ def test_numbers_truths_and_words() -> None:
         False
     ] * 4
     assert [said(value) for value in (True, 1.0, 1.5, "a")] == ["true", "1", "1.5", "a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("  Anna \n Ćirić ", "Anna Ćirić"),
+        ("Cafe\u0301", "Café"),
+        ("evil\x1b[2J\x07", "evil[2J"),
+        (7.0, "7"),
+        ("\x1b", ""),
+        (" ", ""),
+        (None, ""),
+        (float("nan"), ""),
+    ],
+)
+def test_a_name_has_one_spelling(value: Any, name: str) -> None:
+    assert name_of(value) == name
+
+
+@pytest.mark.parametrize(
+    ("value", "note"), [(" as it\nis ", " as it\nis "), (["a", None, "b"], "a\n\nb"), (1.5, "1.5"), (float("nan"), "")]
+)
+def test_a_note_stays_as_it_was_written(value: Any, note: str) -> None:
+    assert note_of(value) == note

@@ -41,7 +41,9 @@ def test_quality_yaml_runs_on_real_pages_with_real_labels(shared_data: Path, wei
         "tune.minibatch": 3,
         "tune.anchors": 4,
         "tune.finalists": 1,
+        "score.injections": 6,
         "distill.features": "[[ngrams], [ngrams, shape]]",
+        "distill.human_weight": "[3.0]",
     }
     command = [sys.executable, "-m", "curate", "run", str(ROOT / "pipelines" / "quality.yaml")]
     for key, value in settings.items():

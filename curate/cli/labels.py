@@ -63,14 +63,14 @@ def import_(
     from curate.labels.answers import Asked
     from curate.labels.exchange import take_over
     from curate.labels.reading import incoming
-    from curate.looking import sampled
+    from curate.looking import plain, sampled
     from curate.progress import for_terminal
 
     work = sampled(pipeline, overrides, route)
     found = incoming(files, work.rubric, Asked(map=_map(pairs, work.rubric), **asked), form=form)
     for file in found:
         for line in file.said:
-            click.echo(f"{file.name}: {line}")
+            click.echo(plain(f"{file.name}: {line}"))
     taken = take_over(
         work.store,
         work.rubric,
@@ -81,7 +81,7 @@ def import_(
         dry_run=dry_run,
         progress=for_terminal(),
     )
-    click.echo("\n".join(_summary(taken, dry_run)))
+    click.echo(plain("\n".join(_summary(taken, dry_run))))
 
 
 def _map(pairs: Sequence[str], rubric: "Rubric") -> dict[str, int | str]:

@@ -10,7 +10,18 @@ from typing import Any
 from curate.errors import BadInput
 from curate.labels.given import Given, Incoming, Problems, refuse
 from curate.labels.labelfile import LabelFile, Match
-from curate.labels.values import Refused, absent, criteria_of, mapped_level, number, said, time_of, truth
+from curate.labels.values import (
+    Refused,
+    absent,
+    criteria_of,
+    mapped_level,
+    name_of,
+    note_of,
+    number,
+    said,
+    time_of,
+    truth,
+)
 from curate.labels.words import label_row, labels_fingerprint, moment
 from curate.progress import Progress, Quiet
 from curate.rubric import Rubric
@@ -162,9 +173,9 @@ def _row(rubric: Rubric, wanted: LabelFile, given: Given, page: str, found: Mapp
     row = label_row(
         rubric,
         page,
-        wanted.rater_name if absent(given.rater) else said(given.rater),
+        name_of(given.rater) or name_of(wanted.rater_name),
         **found,
-        note="" if given.note is None or given.note != given.note else str(given.note),
+        note=note_of(given.note),
         at=time_of(given.at),
         seconds=number(more.get("seconds")),
         shown="" if absent(more.get("shown")) else str(more["shown"]),

@@ -1,6 +1,8 @@
 """Label Studio's files: the JSON that it exports (whole and "JSON-MIN") and the tasks and labelling form that it imports."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -86,13 +88,24 @@ def flat_answered(rows: Iterable[tuple[int, Row]], page_columns: Sequence[str]) 
             Answered(
                 place=place,
                 page={name: value for name, value in others.items() if name in page_columns},
-                answers={name: unwrapped(value) for name, value in others.items() if name not in page_columns},
+                answers={
+                    name: unwrapped(_several(value)) for name, value in others.items() if name not in page_columns
+                },
                 rater=row.get("annotator"),
                 at=row.get("created_at"),
+                texts=frozenset({"note"} & others.keys()),  # the kind of a question is not in the file
                 more={"seconds": row.get("lead_time")},
             )
         )
     return found
+
+
+def _several(value: Any) -> Any:
+    """Several answers to one question, which a table holds as JSON; any other value as it is."""
+    if isinstance(value, str) and value.startswith('["'):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def tasks(rubric: Rubric, pages: Mapping[str, Row], labels: Sequence[Row]) -> list[dict[str, Any]]:
@@ -127,7 +140,8 @@ def _exported(rubric: Rubric, row: Row) -> dict[str, Any]:
         }
         for name, kind, value in answers
     ]
-    made: dict[str, Any] = {"result": results, "was_cancelled": False, "created_at": row["at"]}
+    # an annotation that does not say so is taken for ground truth
+    made: dict[str, Any] = {"result": results, "was_cancelled": False, "ground_truth": False, "created_at": row["at"]}
     return {**made, "lead_time": row["seconds"]} if row["seconds"] is not None else made
 
 

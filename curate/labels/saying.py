@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.errors import BadInput
 from curate.labels.exchange import dated, renamed, says, who
-from curate.labels.values import Refused, allowed_levels, criterion_level, level_of
+from curate.labels.values import Refused, allowed_levels, criterion_level, level_of, name_of
 from curate.labels.words import label_row, labels_fingerprint, moment
 from curate.rubric import Rubric
 from curate.store import Store
@@ -82,14 +82,17 @@ def say(store: Store, rubric: Rubric, words: Sequence[Said], *, pages: str, plac
 
 
 def _row(rubric: Rubric, word: Said, page: str) -> Row:
+    rater = name_of(word.rater)
+    if not rater:
+        raise Refused("rater", repr(word.rater), "is no name of a rater")
     if word.undo:
-        return label_row(rubric, page, word.rater, flag="undone")
+        return label_row(rubric, page, rater, flag="undone")
     level = level_of(rubric, word.level)
     if level is None:
         raise Refused("level", repr(word.level), f"is no level (allowed: {allowed_levels(rubric)})")
     criteria = {name: criterion_level(rubric, name, value, "criteria") for name, value in word.criteria.items()}
     given = {"note": word.note, "assisted": word.assisted}
-    return label_row(rubric, page, word.rater, level=level, criteria=criteria, **given)
+    return label_row(rubric, page, rater, level=level, criteria=criteria, **given)
 
 
 def _new(

@@ -1,6 +1,7 @@
 """What the cells of a label file say: levels, criteria, times, names."""
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,22 @@ def said(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def name_of(value: Any) -> str:
+    """A rater's name in one spelling: the same letters are the same person, whatever white space and control characters a
+    file puts around them. Empty where there is none."""
+    if absent(value):
+        return ""
+    name = " ".join(unicodedata.normalize("NFC", said(value)).split())
+    return "".join(letter for letter in name if letter.isprintable())
+
+
+def note_of(value: Any) -> str:
+    """A note as it was written; several of one question line by line."""
+    if isinstance(value, list):
+        return "\n".join(map(note_of, value))
+    return "" if value is None or value != value else str(value)
 
 
 def allowed_levels(rubric: Rubric) -> str:
