@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_desk import REASON, desk, judged_desk, opened, pages
 
-from curate.cli.terminal import sit
+from curate.cli.terminal import FIRST_LINES, _wrapped, sit
 from curate.web.desk import PipelineDesk
 
 ESCAPES = "before \x1b[31m red \x1b]0;owned\x07 \x08\x08 \x9b2J after"
@@ -86,9 +88,24 @@ def test_a_long_page_is_folded_and_its_rest_counts_as_shown(tmp_path: Path, caps
     keys(at, "1\r" + "m" + "1\r" + "q")
     assert "line 299" in capsys.readouterr().out
     first, second = (row["shown"] for row in rows(at))
-    assert first.startswith("text ")
-    assert first.endswith(" characters")
+    text = {row["page_id"]: row["text"] for row in at.store.rows("pages")}[rows(at)[0]["page_id"]]
+    lines = [piece for line in text.splitlines(keepends=True) for piece in _wrapped(line, 80)][:FIRST_LINES]
+    assert first == f"text {len(''.join(lines))} of {len(text)} characters"
     assert second == "text"
+
+
+@given(st.text(alphabet="ab \t\x1b", max_size=200), st.integers(2, 30))
+def test_a_wrapped_line_is_the_line_in_pieces_that_fit(line: str, width: int) -> None:
+    pieces = _wrapped(line, width)
+    assert "".join(pieces) == line
+    assert all(len(piece) <= width for piece in pieces)
+
+
+def test_a_question_mark_shows_the_whole_rubric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys(desk(tmp_path), "?q")
+    out = capsys.readouterr().out
+    assert "Say how useful the page is." in out
+    assert "2: very" in out
 
 
 def test_after_a_first_choice_the_judge_is_shown_and_a_level_changes_it(

@@ -330,9 +330,12 @@ def test_a_port_that_does_not_exist_is_bad_input(tmp_path: Path, port: int) -> N
 
 
 @pytest.mark.parametrize("host", ["no host", "203.0.113.7"])
-def test_an_address_that_is_not_this_computers_is_one_line_and_exit_code_2(tmp_path: Path, host: str) -> None:
+def test_an_address_that_is_not_this_computers_is_one_line_and_exit_code_2(
+    tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened(tmp_path)
-    with labelling(tmp_path, "--host", host, "--password", "a word") as process:
+    monkeypatch.setenv("CURATE_LABEL_PASSWORD", "a word")
+    with labelling(tmp_path, "--host", host) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert [line for line in err.splitlines() if line.startswith("curate: ")] == err.splitlines()[-1:]
@@ -482,10 +485,11 @@ def test_who_gives_the_password_sits_down(tmp_path: Path) -> None:
     assert client.get("/").status_code == 200
 
 
-@pytest.mark.parametrize("given", ["wrong", "", None, 7, ["a"], PASSWORD + "\n"])
+@pytest.mark.parametrize("given", ["wrong", "", None, 7, ["a"], PASSWORD + "\n", "\ud800"])
 def test_a_wrong_password_is_none(tmp_path: Path, given: object) -> None:
     client = guarded(desk(tmp_path))
-    assert client.post("/api/login", json={"password": given}).status_code == 401
+    body, kind = json.dumps({"password": given}), {"content-type": "application/json"}
+    assert client.post("/api/login", content=body, headers=kind).status_code == 401
     assert client.get("/api/pages", params={"rater": "anna"}).status_code == 403
 
 

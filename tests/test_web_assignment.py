@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from curate.web.assignment import Candidate, Wish, chosen
+from curate.web.assignment import Candidate, Holds, Wish, chosen
 
 
 def page(name: str, split: str = "train") -> dict[str, Any]:
@@ -39,10 +39,28 @@ def test_two_new_pages_are_followed_by_a_second_opinion(turn: int, order: str) -
     assert found == order.lower()
 
 
-def test_once_there_are_enough_second_opinions_come_first_and_held_pages_not_at_all() -> None:
-    given = [candidate("a"), candidate("h", held=True), candidate("x", opinions=1), candidate("r", repeats=True)]
-    assert names(chosen(given, count=9, turn=0, enough=True)) == "xar"
+def test_once_there_are_enough_second_opinions_come_first_then_held_pages_then_repeats() -> None:
+    given = [candidate("r", repeats=True), candidate("h", held=True), candidate("a"), candidate("x", opinions=1)]
+    assert names(chosen(given, count=9, turn=0, enough=True)) == "xahr"
     assert names(chosen(given, count=9, turn=0, enough=False)) == "axhr"
+
+
+def test_a_hold_ends_by_a_word_or_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("curate.web.assignment.time.monotonic", lambda: clock[0])
+    holds = Holds(60)
+    for rater, held in (("anna", "xy"), ("ben", "x")):
+        for one in held:
+            holds.take(rater, one)
+    assert holds.of_others("cleo") == {"x": 2, "y": 1}
+    assert holds.of_others("anna") == {"x": 1}
+    holds.leave("anna", "y")
+    clock[0] = 30
+    holds.take("anna", "x")
+    clock[0] = 61
+    assert holds.of_others("cleo") == {"x": 1}, "taken again, it lasts from then on"
+    clock[0] = 91
+    assert holds.of_others("cleo") == {}
 
 
 def test_no_more_are_given_than_asked_for() -> None:

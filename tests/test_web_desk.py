@@ -1,4 +1,5 @@
 import json
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from curate.config import open_pipeline
 from curate.errors import BadInput
 from curate.progress import Quiet
 from curate.stages import label
-from curate.web.desk import Given, PipelineDesk, rater_name
+from curate.web.desk import HOLD_SECONDS, Given, PipelineDesk, rater_name
 from curate.web.screen import FOLD_CHARS, shown
 
 
@@ -145,11 +146,35 @@ def test_a_page_gets_as_many_raters_as_it_wants_and_no_more(tmp_path: Path, over
     assert all(at.tally(rater).left == 0 for rater in raters)
 
 
-def test_a_page_on_another_screen_comes_later(tmp_path: Path) -> None:
-    at = desk(tmp_path)
-    theirs = at.ahead("ben", count=3)
-    assert set(ids(at.ahead("anna", count=3))).isdisjoint(ids(theirs))
+def test_a_page_on_another_screen_takes_one_of_its_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = desk(tmp_path, overlap=0, raters_test=1)
+    theirs = ids(at.ahead("ben", count=3))
+    rest = {row["page_id"] for row in at.store.rows("pages")} - set(theirs)
+    assert set(ids(at.ahead("anna", count=12))) == rest
+    assert at.tally("anna").left == 12, "they may still come to her"
+    now = time.monotonic()
+    monkeypatch.setattr("curate.web.assignment.time.monotonic", lambda: now + HOLD_SECONDS + 1)
     assert len(at.ahead("anna", count=12)) == 12
+
+
+def test_a_page_that_wants_two_raters_may_lie_on_two_screens_but_not_on_three(tmp_path: Path) -> None:
+    at = desk(tmp_path, overlap=1, raters_test=2)
+    assert len(at.ahead("anna", count=12)) == len(at.ahead("ben", count=12)) == 12
+    assert at.ahead("cleo", count=12) == []
+    assert ids(at.ahead("anna", count=12)) == ids(at.ahead("anna", count=12)), "a reload shows the same"
+
+
+def test_labels_are_counted_as_the_stage_counts_them(tmp_path: Path) -> None:
+    at = desk(tmp_path, needed=4, overlap=1)
+    for i, page in enumerate(at.ahead("anna", count=12)):
+        at.save("anna", level(page, 0))
+        at.save("ben", level(page, 2 * (i % 2)))
+        if i % 4 == 1:
+            at.settle("cleo", level(page, 2))
+    tally = at.tally("anna")
+    given = at.opened.pipeline.label
+    found = label.run(at.store, given, rubric=at.rubric, labels_source=None, pages=at._sample, progress=Quiet())
+    assert (tally.enough, tally.problems) == (found.enough, found.problems)
 
 
 def test_of_near_duplicates_one_is_labelled_unless_all_are_asked_for(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`curate label`: the labelling page in the browser, or labelling in the terminal."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
     "or through ssh -L, it is.",
 )
 @click.option(
-    "--password", envvar="CURATE_LABEL_PASSWORD", default="", help="Password of a desk that others can reach."
+    "--password",
+    is_flag=True,
+    help="Ask here for the password of a desk that others can reach; or set CURATE_LABEL_PASSWORD.",
 )
 @click.option("--port", default=0, help="Port; 0 takes a free one.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
@@ -71,7 +74,7 @@ def label(
     terminal: bool,
     reading: bool,
     host: str,
-    password: str,
+    password: bool,
     port: int,
     no_browser: bool,
     count: bool,
@@ -92,7 +95,9 @@ def label(
         if terminal:
             _in_terminal(desk, rater)
         else:
-            _in_browser(desk, opened, rater, host, password, port, no_browser, adjudicate, names, reading)
+            _in_browser(
+                desk, opened, rater, host, _password(ask=password), port, no_browser, adjudicate, names, reading
+            )
         result = pipelines.run(opened, progress=for_terminal(), until="label", on_line=show_line)
         _show_gain(opened)
     found = stage.Report(**result.records["label"]["report"])
@@ -137,6 +142,13 @@ def _show_gain(opened: "Opened") -> None:
         click.echo(
             f"the judge's AUC on the labels of train and val: {was.text()} after {before:,}, {is_.text()} after {after:,}"
         )
+
+
+def _password(*, ask: bool) -> str:
+    """Never a word of the command line, which others on the machine can list."""
+    if ask:
+        return str(click.prompt("Password of this desk", hide_input=True, confirmation_prompt=True))
+    return os.environ.get("CURATE_LABEL_PASSWORD", "")
 
 
 def _in_terminal(desk: "PipelineDesk", rater: str) -> None:

@@ -1,7 +1,6 @@
 """Labelling in the terminal: the same desk, the same keys, the same rows, where there is no browser."""
 
 import shutil
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -40,6 +39,7 @@ class _Seat:
         self.desk, self.rater, self.read_key = desk, rater, read_key
         self.levels = {key: level for level, key in answer_keys(desk.rubric).items()}
         self.note, self.unfolded = "", False
+        self.seen = 0
         self.again: dict[str, Any] | None = None
 
     def keys(self) -> str:
@@ -68,7 +68,7 @@ class _Seat:
             if key in self.levels:
                 self._save(page, started, level=self.levels[key])
                 return True
-            if key in "sf" and key:
+            if key and key in "sf":
                 self._save(page, started, flag="skipped" if key == "s" else "unusable")
                 return True
             if key == "u" and self._undo():
@@ -81,7 +81,7 @@ class _Seat:
         elif key == "m":
             self._more(page)
         elif key == "?":
-            click.echo(self.keys())
+            click.echo(plain(self.desk.rubric.instruction) + "\n" + self.keys())
 
     def _show(self, page: Mapping[str, Any]) -> None:
         tally = self.desk.tally(self.rater)
@@ -90,19 +90,19 @@ class _Seat:
         )
         click.secho(plain(page["title"] or page["host"] or "Page without an address"), bold=True)
         click.echo(plain(" · ".join(filter(None, [page["url"], page["lang"], f"{page['chars']:,} characters"]))))
-        lines = _lines(page["text"])
-        click.echo("\n".join(lines[:FIRST_LINES]))
-        if len(lines) > FIRST_LINES or page["rest"]:
-            click.echo(
-                f"[m: more, {len(lines) - FIRST_LINES if len(lines) > FIRST_LINES else 0} lines and {len(page['rest']):,} characters]"
-            )
+        whole = _lines(page["text"])
+        first = whole[:FIRST_LINES]
+        click.echo(_said(first))
+        self.seen = len("".join(first)) if len(whole) > FIRST_LINES else len(page["text"])
+        if self.seen < page["chars"]:
+            click.echo(f"[m: more, {page['chars'] - self.seen:,} characters]")
         judge = page.get("judge")
         if judge:
             self._advise(judge)
 
     def _more(self, page: Mapping[str, Any]) -> None:
         self.unfolded = True
-        click.echo_via_pager("\n".join(_lines(page["text"] + page["rest"])))
+        click.echo_via_pager(_said(_lines(page["text"] + page["rest"])))
 
     def _save(self, page: Mapping[str, Any], started: float, *, level: int | None = None, flag: str = "") -> None:
         given = {
@@ -112,6 +112,7 @@ class _Seat:
             "note": self.note,
             "seconds": round(time.monotonic() - started, 3),
             "unfolded": self.unfolded,
+            "seen": self.seen,
             "criteria": {} if flag else self._criteria(),
         }
         self.desk.save(self.rater, Given.model_validate(given))
@@ -157,9 +158,21 @@ class _Seat:
 
 
 def _lines(text: str) -> list[str]:
-    """The page's lines as they fit the screen, with whatever could move the cursor made visible."""
+    """The page's lines as they fit the screen; joined they are the text."""
     width = min(shutil.get_terminal_size().columns, WIDEST)
-    found: list[str] = []
-    for line in text.split("\n"):
-        found += textwrap.wrap(plain(line), width, drop_whitespace=False, replace_whitespace=False) or [""]
-    return found
+    return [piece for line in text.splitlines(keepends=True) for piece in _wrapped(line, width)]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line in pieces of so many characters at most, each ending after white space where it can."""
+    found = []
+    while len(line.rstrip("\n")) > width:
+        cut = line.rfind(" ", width // 2, width) + 1 or width
+        found.append(line[:cut])
+        line = line[cut:]
+    return [*found, line]
+
+
+def _said(lines: list[str]) -> str:
+    """Lines for the screen, without what could move the cursor."""
+    return "\n".join(plain(line).rstrip("\n") for line in lines)

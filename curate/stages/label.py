@@ -23,6 +23,7 @@ __all__ = [
     "Report",
     "Settings",
     "allowed_levels",
+    "count",
     "current",
     "label_row",
     "labels_fingerprint",
@@ -121,6 +122,11 @@ def _take_over(
     if taken.loosely:
         progress.say(f"label.labels_from: {taken.loosely} labels found their page only when white space was ignored")
     return taken.new, taken.unmatched
+
+
+def count(settings: Settings, rubric: Rubric, labels: list[dict[str, Any]], drawn: list[dict[str, Any]]) -> Report:
+    """What people have said of the `drawn` pages, by each person's last words."""
+    return _count(settings, rubric, labels, drawn, 0, 0)
 
 
 def _count(

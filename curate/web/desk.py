@@ -5,7 +5,6 @@ settles disagreements sees both.
 """
 
 import threading
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,18 +18,17 @@ from curate.config import Opened
 from curate.errors import BadInput, did_you_mean
 from curate.labels.words import ADJUDICATION, UNDONE
 from curate.pipeline import Row, fresh_records
-from curate.progress import Quiet
 from curate.sampling import unit_hash
 from curate.schema import fingerprint
 from curate.stages import label
 from curate.web import adjudication
-from curate.web.assignment import Candidate, Wish, chosen
+from curate.web.assignment import Candidate, Holds, Wish, chosen
 from curate.web.assist import Advice, Assist
 from curate.web.said import Said, undone
 from curate.web.screen import extent, shown
 
 HOLD_SECONDS = 900
-"""How long a page on one rater's screen comes later for the others."""
+"""How long a page on a rater's screen takes one of its places for raters."""
 PACE_PAGES = 30
 """Latest words of a rater that the pace is measured on."""
 LONGEST_NAME = 40
@@ -51,6 +49,8 @@ class Given(BaseModel):
     """Time that the page was on screen."""
     unfolded: bool = False
     """Whether the rest of a folded page was shown."""
+    seen: int | None = Field(None, ge=0)
+    """Characters that were shown before the fold, where a screen folds elsewhere than the desk."""
     after_judge: bool = False
     """Whether the rater changes a first choice after being shown what the judge said."""
 
@@ -117,7 +117,7 @@ class PipelineDesk:
         self._wanted = {name: self._wish.raters(page) for name, page in self._pages.items()}
         self._lock = threading.Lock()
         self._said = Said(self.store, self.rubric, self._pages)
-        self._held: dict[str, tuple[str, float]] = {}
+        self._holds = Holds(HOLD_SECONDS)
         self._counted: tuple[int, label.Report] | None = None
 
     # What comes next -------------------------------------------------------------------------------------------------
@@ -130,15 +130,16 @@ class PipelineDesk:
             self._said.refresh()
             turn = sum(name == rater for (_, name), row in self._said.last.items() if not undone(row)) + len(besides)
             found = chosen(self._candidates(rater, set(besides)), count=count, turn=turn, enough=self._enough())
-            held_at = time.monotonic()
-            self._held |= {page["page_id"]: (rater, held_at) for page in found}
+            for page in found:
+                self._holds.take(rater, page["page_id"])
         return [self._shown(page) for page in found]
 
     def _candidates(self, rater: str, besides: set[str]) -> Iterator[Candidate]:
-        opinions, held = self._said.opinions(rater, since=self._since), self._held_by_others(rater)
+        opinions, held = self._said.opinions(rater, since=self._since), self._holds.of_others(rater)
         for name, page in self._pages.items():
-            if name not in besides and self._may_get(rater, name, opinions):
-                yield Candidate(page, opinions[name], name in held, bool(page["duplicate_of"]))
+            has_place = opinions[name] + held[name] < self._wanted[name]
+            if has_place and name not in besides and self._may_get(rater, name, opinions):
+                yield Candidate(page, opinions[name], held[name] > 0, bool(page["duplicate_of"]))
 
     def _may_get(self, rater: str, page_id: str, opinions: Mapping[str, int]) -> bool:
         sealed = self.assist == "before" and self._pages[page_id]["split"] == "test"
@@ -152,10 +153,6 @@ class PipelineDesk:
     def _spoke(self, rater: str, page_id: str) -> bool:
         last = self._said.last.get((page_id, rater))
         return last is not None and not undone(last) and last["at"] >= self._since
-
-    def _held_by_others(self, rater: str) -> set[str]:
-        since = time.monotonic() - HOLD_SECONDS
-        return {page_id for page_id, (name, at) in self._held.items() if name != rater and at > since}
 
     # What is said ----------------------------------------------------------------------------------------------------
 
@@ -180,7 +177,7 @@ class PipelineDesk:
             "note": given.note.strip(),
             "flag": given.flag,
             "seconds": round(given.seconds, 3),
-            "shown": extent(self._pages[given.page_id]["text"], given.unfolded) + judge,
+            "shown": extent(self._pages[given.page_id]["text"], given.unfolded, seen=given.seen) + judge,
             "assisted": assisted,
         }
 
@@ -245,7 +242,7 @@ class PipelineDesk:
 
     def _write(self, rater: str, page_id: str, word: Row, *, role: str = "") -> str:
         saved = self._said.write(rater, page_id, word, role=role)
-        self._held.pop(page_id, None)
+        self._holds.leave(rater, page_id)
         return saved
 
     def undo(self, rater: str, label_id: str) -> Row:
@@ -313,21 +310,17 @@ class PipelineDesk:
         return min(self.opened.pipeline.label.needed, len(self._served))
 
     def _enough(self) -> bool:
-        """Whether tuning may begin, by the stage that decides it. Its count reads every part, so it is asked only while
-        the number of pages is there and its last answer was no."""
+        """Whether tuning may begin, counted as by the stage that decides it; counted again only while the number of pages
+        is there and the last answer was no."""
         if len({row["page_id"] for row in self._said.last.values() if row["level"] is not None}) < self._needed:
             self._counted = None
             return False
         if self._counted is None or not (self._counted[1].enough or self._counted[0] == self._said.parts):
-            report = label.run(
-                self.store,
-                self.opened.pipeline.label,
-                rubric=self.rubric,
-                labels_source=None,
-                pages=self._sample,
-                progress=Quiet(),
-            )
-            self._counted = self._said.parts, report
+            last = [
+                row for row in (*self._said.last.values(), *self._said.rulings.values()) if row["level"] is not None
+            ]
+            found = label.count(self.opened.pipeline.label, self.rubric, last, list(self._pages.values()))
+            self._counted = self._said.parts, found
         return self._counted[1].enough
 
 

@@ -34,16 +34,17 @@ class Password:
     """One password for all who come over a network, and who has given it."""
 
     def __init__(self, word: str) -> None:
-        self._word, self._key = word.encode(), secrets.token_bytes(32)
+        self._word, self._key = _bytes(word), secrets.token_bytes(32)
         self._tries: dict[str, list[float]] = {}
 
     def check(self, given: str, address: str) -> bool | None:
         """Whether it is right; None where the address has tried too often and must wait."""
         since = time.monotonic() - TRIES_SECONDS
-        tries = [at for at in self._tries.get(address, []) if at > since]
+        self._tries = {one: late for one, ats in self._tries.items() if (late := [at for at in ats if at > since])}
+        tries = self._tries.get(address, [])
         if len(tries) >= MOST_TRIES:
             return None
-        right = hmac.compare_digest(self._sealed(given.encode()), self._sealed(self._word))
+        right = hmac.compare_digest(self._sealed(_bytes(given)), self._sealed(self._word))
         self._tries = {**self._tries, address: [] if right else [*tries, time.monotonic()]}
         return right
 
@@ -54,6 +55,11 @@ class Password:
 
     def _sealed(self, given: bytes) -> bytes:
         return hmac.digest(self._key, given, "sha256")
+
+
+def _bytes(given: str) -> bytes:
+    """Also of half a character, which JSON can hold."""
+    return given.encode("utf-8", "surrogatepass")
 
 
 class Gate:

@@ -4,6 +4,7 @@
 const AHEAD = 3; // pages fetched before they are needed
 const LOOK_MS = 250; // a page must have been seen this long before a key counts for it
 const RETRY_MS = [1000, 2000, 5000, 10000];
+const LOOK_AGAIN_MS = 20000; // where all that is left lies on other screens
 
 function askName() {
   $("who").addEventListener("submit", async (event) => {
@@ -16,12 +17,17 @@ function askName() {
 }
 
 function askPassword() {
+  let tries = 0;
   $("login").addEventListener("submit", async (event) => {
     event.preventDefault();
+    const mine = ++tries;
     try {
       await ask("/api/login", { password: $("password").value });
       location.replace("/");
-    } catch (error) { complain(error.status ? `${error.message}.` : "The desk does not answer. Is `curate label` still running?"); }
+    } catch (error) {
+      if (mine !== tries) return; // the answer to an earlier try that came late
+      complain(error.status ? `${error.message}.` : "The desk does not answer. Is `curate label` still running?");
+    }
   });
 }
 
@@ -31,7 +37,7 @@ function label(facts) {
   let ahead = [], page = null, fetching = null, exhausted = false, undoing = false;
   let level = null, criteria = {}, asked = 0, unfolded = false, was = null;
   let unsaved = [], sending = null, tries = 0, retry = 0, tally = null;
-  let shownAt = 0, activeSince = 0, activeMs = 0, first = null;
+  let shownAt = 0, activeSince = 0, activeMs = 0, first = null, lookAgain = 0;
 
   // Pages --------------------------------------------------------------------------------------------------------
 
@@ -66,6 +72,7 @@ function label(facts) {
   }
 
   function show(one) {
+    clearTimeout(lookAgain);
     page = one;
     was = one.said || null;
     level = null; criteria = {}; asked = 0; unfolded = false; first = null;
@@ -125,14 +132,20 @@ function label(facts) {
   }
 
   function finish() {
+    const already = !$("end").hidden;
     page = null; first = null;
     advise(null);
     $("page").hidden = true; $("answers").classList.add("over"); $("end").hidden = false;
-    $("end-title").textContent = "No pages left for you";
-    $("end-words").textContent = tally && tally.enough
+    const elsewhere = tally && tally.left > 0 && !tally.enough && !unsaved.length;
+    clearTimeout(lookAgain);
+    if (elsewhere) lookAgain = setTimeout(() => { exhausted = false; fetchAhead(); }, LOOK_AGAIN_MS);
+    $("end-title").textContent = elsewhere ? "No page for you right now" : "No pages left for you";
+    $("end-words").textContent = elsewhere
+      ? `${number(tally.left)} that want a rater are on other screens. What nobody answers comes here; this page looks again by itself. Where the pipeline stands, says`
+      : tally && tally.enough
       ? "There are enough labels. Press u to take back your last answer, or stop this desk with Ctrl-C and go on with"
       : "You have said something of every page that was drawn. Others may still label theirs, and a larger sample.pages draws more. Press u to take back your last answer. Where the pipeline stands, says";
-    $("end").focus();
+    if (!already) $("end").focus();
   }
 
   // Answers ------------------------------------------------------------------------------------------------------
