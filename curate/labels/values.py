@@ -35,8 +35,12 @@ def name_of(value: Any) -> str:
     file puts around them. Empty where there is none."""
     if absent(value):
         return ""
-    name = " ".join(unicodedata.normalize("NFC", said(value)).split())
-    return "".join(letter for letter in name if letter.isprintable())
+    return "".join(letter for letter in one_spelling(said(value)) if letter.isprintable())
+
+
+def one_spelling(name: str) -> str:
+    """A name with its letters composed and single spaces, so that the same letters are the same person."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def note_of(value: Any) -> str:

@@ -5,7 +5,6 @@ settles disagreements sees both.
 """
 
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from curate.config import Opened
 from curate.errors import BadInput, did_you_mean
+from curate.labels.values import one_spelling
 from curate.labels.words import ADJUDICATION, UNDONE
 from curate.pipeline import Row, fresh_records
 from curate.sampling import unit_hash
@@ -79,7 +79,7 @@ class Tally:
 
 def rater_name(given: object) -> str:
     """A name as it is stored with labels: one spelling for the same letters. Raises BadInput when it is no name."""
-    name = " ".join(unicodedata.normalize("NFC", given).split()) if isinstance(given, str) else ""
+    name = one_spelling(given) if isinstance(given, str) else ""
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise BadInput(f"rater: must be a name of 1 to {LONGEST_NAME} characters (got {given!r:.60})")
     return name
